@@ -1,0 +1,45 @@
+# Everything runs from .venv, which is made on first use and renewed when pyproject.toml or constraints.txt change.
+
+PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
+VENV := .venv/.installed
+PYTEST := .venv/bin/python -m pytest
+# Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
+NBVAL := $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
+
+.PHONY: help reproduce test test-all lint lab clean
+
+help:       ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Linux without an NVIDIA GPU: a smaller torch comes with"
+	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test"
+
+reproduce: $(VENV)  ## run the notebooks; figures and tables go to reports/
+	.venv/bin/bfkit reproduce
+
+test: $(VENV)       ## quick tests, then every notebook
+	$(PYTEST) tests
+	$(NBVAL)
+
+test-all: $(VENV)   ## the same with the slow tests
+	$(PYTEST) -m "" tests
+	$(NBVAL)
+
+lint: $(VENV)       ## check style and imports
+	.venv/bin/ruff check .
+
+lab: $(VENV)        ## open the notebooks in JupyterLab
+	.venv/bin/jupyter lab notebooks
+
+clean:      ## remove caches; .venv, build/ and reports/ stay
+	rm -rf .pytest_cache .ruff_cache dist *.egg-info
+	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+$(VENV): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "bfkit needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing bfkit and its dependencies into .venv: a few minutes, most of them for torch."
+	@echo "The last step, 'Installing collected packages', prints nothing until it ends."
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,110 @@
+"""Text to steps: how many denoising steps each prompt deserves, before anything is generated."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from diffusers import DiffusionPipeline
+from PIL.Image import Image
+
+from . import paper, predictor
+from .clip import Clip, load_clip
+from .generate import check_prompts
+from .plateau import plateau_table
+from .profiles import PROFILES
+from .scores import long_curves
+
+
+@dataclass(frozen=True)
+class StepAdvisor:
+    """Predicts the three curves of a prompt and reads off them the steps at which all have gone flat.
+
+    ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on, quoted when it knows none of your words.
+    """
+
+    clip: Clip
+    predictors: predictor.Predictors
+    weights: dict[str, float]
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "StepAdvisor":
+        """Load a profile's advisor (bundled: ``"mini"``) or a folder that ``bfkit train`` wrote.
+
+        Raises FileNotFoundError, naming what is missing, where the source is neither.
+        """
+        folder = Path(PROFILES[source].advisor if source in PROFILES else source)
+        if source not in PROFILES and not folder.is_dir():
+            raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
+        predictors, notes = predictor.load(folder)
+        clip = load_clip((folder / notes["clip"]).resolve(), device)
+        return cls(clip, predictors, dict(paper.WEIGHTS), tuple(notes["examples"]))
+
+    def _check(self, prompts: Sequence[str] | str) -> list[str]:
+        """The prompts, warned of words that the text model does not know; ValueError where it knows none."""
+        prompts = check_prompts(prompts)
+        for prompt in prompts:
+            unknown = self.clip.unknown_words(prompt)
+            if not unknown:
+                continue
+            if len(unknown) == len(self.clip.words(prompt)):
+                known = "; ".join(repr(example) for example in self.examples[:3])
+                raise ValueError(f"no word of {prompt!r} is known to this model; it knows prompts such as {known}")
+            warnings.warn(
+                f"{prompt!r}: this model does not know {', '.join(map(repr, unknown))} and reads past them",
+                stacklevel=3,
+            )
+        return prompts
+
+    def _predict(self, prompts: list[str]) -> dict[str, np.ndarray]:
+        return self.predictors(self.clip.embed_texts(prompts).cpu())
+
+    def curves(self, prompts: Sequence[str] | str) -> pl.DataFrame:
+        """Predicted curves, one row a prompt, metric and step: ``prompt, metric, steps, value``.
+
+        Raises ValueError for no prompts, an empty one, or one without any known word.
+        """
+        prompts = self._check(prompts)
+        return long_curves(prompts, self._predict(prompts))
+
+    def steps(self, prompts: Sequence[str] | str) -> pl.DataFrame:
+        """Each metric's plateau and t*, one row a prompt, in order: ``prompt, l_snr, d_sim, i_clip, steps``."""
+        prompts = self._check(prompts)
+        return plateau_table(prompts, self._predict(prompts), self.weights)
+
+    def generate(
+        self,
+        pipe: DiffusionPipeline,
+        prompts: Sequence[str] | str,
+        *,
+        seeds: Sequence[int] | None = None,
+        batch: int = 16,
+        **options: object,
+    ) -> list[Image]:
+        """Pictures of the prompts, each in its own t* steps, in the order asked.
+
+        Prompts of equal t* are drawn together, ``batch`` at a time. ``seeds`` gives each prompt's noise (default 0, 1,
+        2, ...); ``options`` go to the pipeline as they are (``guidance_scale``, ``height``, ...).
+        """
+        plan = self.steps(prompts)
+        seeds = list(range(len(plan))) if seeds is None else list(seeds)
+        if len(seeds) != len(plan):
+            raise ValueError(f"{len(seeds)} seeds for {len(plan)} prompts: give one seed for each prompt")
+        pictures: list[Image | None] = [None] * len(plan)
+        groups = plan.with_row_index("row").group_by("steps").agg("row").sort("steps")
+        for steps, rows in groups.iter_rows():
+            for start in range(0, len(rows), batch):
+                part = rows[start : start + batch]
+                drawn = pipe(
+                    [plan["prompt"][row] for row in part],
+                    num_inference_steps=steps,
+                    generator=[torch.Generator().manual_seed(seeds[row]) for row in part],
+                    **options,
+                ).images
+                for row, picture in zip(part, drawn, strict=True):
+                    pictures[row] = picture
+        return pictures

@@ -1,0 +1,143 @@
+"""The command line: ``bfkit steps | dataset | train | reproduce``, each with ``--profile``."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from . import predictor, prompts, reproduce, scores
+from .advisor import StepAdvisor
+from .clip import load_clip
+from .generate import load_pipeline
+from .metrics import METRICS, load_judges
+from .profiles import PROFILES, Profile, get_profile
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def steps(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Print each prompt's plateaus and t*."""
+    frame = StepAdvisor.from_pretrained(profile.name, DEVICE).steps(arguments.prompts)
+    names = {name: info.label for name, info in METRICS.items()} | {"steps": "t*"}
+    with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=80, tbl_rows=-1,
+                   tbl_width_chars=140):  # fmt: skip
+        print(frame.rename(names))
+
+
+def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Draw and measure prompts x seeds x step counts into parquet shards."""
+    count = profile.prompts if arguments.prompts is None else arguments.prompts
+    if count < 1:
+        raise ValueError(f"--prompts must be at least 1; got {count}")
+    if arguments.steps:
+        profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
+    judges = load_judges(profile, DEVICE)
+    chosen = prompts.select_prompts(list(prompts.mini_captions()), judges.clip, count)
+    shards = scores.build_dataset(load_pipeline(profile, DEVICE), judges, profile, chosen, arguments.out)
+    print(f"{len(shards)} shards, {len(scores.read_scores(arguments.out)):,} rows in {arguments.out}")
+    if arguments.table:
+        frame = pl.concat([pl.read_parquet(shard) for shard in shards]).sort(scores.ORDER)
+        scores.write_table(frame, arguments.table, scores.read_metadata(shards[0]))
+        print(f"one table: {arguments.table}")
+
+
+def train(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
+    source = arguments.scores or Path(profile.scores)
+    training, held_out = scores.split(scores.read_scores(source))
+    clip = load_clip(profile.clip, DEVICE)
+    texts, curves = scores.dense_curves(training)
+    fitted = predictor.fit(clip.embed_texts(texts).cpu(), curves, profile.predictor, arguments.seed)
+    test_texts, measured = scores.dense_curves(held_out)
+    error = predictor.absolute_error(fitted(clip.embed_texts(test_texts).cpu()), measured)
+    mae = {name: round(float(values.mean()), 4) for name, values in error.items()}
+    notes = {
+        "profile": profile.name,
+        "clip": predictor.relative_to(arguments.out, Path(profile.clip)),
+        "examples": texts[:3],
+        "training_prompts": len(texts),
+        "held_out_prompts": len(test_texts),
+        "held_out_mae": mae,
+        "seed": arguments.seed,
+    }
+    predictor.save(fitted, arguments.out, notes)
+    print(f"trained on {len(texts)} prompts, error on {len(test_texts)} others {mae}, saved in {arguments.out}")
+
+
+def reproduce_all(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Run the notebooks and write reports/."""
+    only = arguments.only.split(",") if arguments.only else ()
+    page = reproduce.run(profile, arguments.out, only, dict(arguments.parameter))
+    print(f"done: open {page}")
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _parameter(text: str) -> tuple[str, int | float | str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, _number(value)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bfkit", description="How many denoising steps does a prompt deserve?")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, action: object) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=action.__doc__, description=action.__doc__)
+        command.add_argument("--profile", default="mini", help=f"which models: {', '.join(PROFILES)} (default mini)")
+        command.set_defaults(action=action)
+        return command
+
+    command = add("steps", steps)
+    command.add_argument("prompts", nargs="+", metavar="PROMPT")
+    command = add("dataset", dataset)
+    command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
+    command.add_argument("--steps", type=int, nargs="+", metavar="N", help="step counts (default: the paper's twelve)")
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
+    )
+    command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
+    command = add("train", train)
+    command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
+    command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
+    command.add_argument("--seed", type=int, default=0)
+    command = add("reproduce", reproduce_all)
+    command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
+    command.add_argument("--only", help="some notebooks, by the beginning of their names: 00,03")
+    command.add_argument("--parameter", "-p", type=_parameter, action="append", default=[], metavar="NAME=VALUE",
+                         help="a notebook parameter; may be repeated")  # fmt: skip
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; bad input ends with one sentence on stderr and exit code 2."""
+    arguments = build_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"bfkit: note: {message}", file=sys.stderr)
+        try:
+            arguments.action(get_profile(arguments.profile), arguments)
+        except (ValueError, FileNotFoundError) as error:
+            print(f"bfkit: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("bfkit: stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

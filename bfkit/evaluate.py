@@ -1,0 +1,131 @@
+"""How good it is: retrieval, monotonicity of the metrics, prediction error with intervals (Section 4.1, Table 1)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import ArrayLike
+
+from . import paper, predictor
+from .clip import Clip
+from .metrics import METRICS
+from .plateau import plateau_step
+from .scores import dense_curves, mean_curves
+
+
+def retrieval(pictures: torch.Tensor, texts: torch.Tensor, among: int = 32) -> float:
+    """Share of pictures whose own text is the most similar among ``among``: rows (N, D) of both, normalised, in order.
+
+    The rows are taken ``among`` at a time; a last block that is smaller is left out. ValueError if there is no block.
+    """
+    if len(pictures) < among:
+        raise ValueError(f"{len(pictures)} pictures are fewer than {among}: give more, or choose among fewer")
+    own = torch.arange(among, device=pictures.device)
+    starts = range(0, len(pictures) - among + 1, among)
+    right = [(pictures[s : s + among] @ texts[s : s + among].T).argmax(dim=1) == own for s in starts]
+    return torch.cat(right).float().mean().item()
+
+
+def spearman(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's rank correlation, ties at their mean rank."""
+    frame = pl.DataFrame({"first": np.asarray(first, float), "second": np.asarray(second, float)})
+    return frame.select(pl.corr("first", "second", method="spearman")).item()
+
+
+def mean_interval(
+    values: ArrayLike, level: float = 0.95, draws: int = 4000, seed: int = 0
+) -> tuple[float, float, float]:
+    """The mean and its bootstrap interval over rows."""
+    values = np.asarray(values, float)
+    resampled = np.random.default_rng(seed).choice(values, (draws, len(values))).mean(axis=1)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return float(values.mean()), float(low), float(high)
+
+
+def spread(frame: pl.DataFrame, columns: Sequence[str] = paper.METRICS) -> pl.DataFrame:
+    """Mean and middle half over pictures at each step count: ``metric, steps, mean, low, high``."""
+    long = frame.unpivot(columns, index="steps", variable_name="metric")
+    half = [pl.col("value").quantile(q).alias(name) for q, name in ((0.25, "low"), (0.75, "high"))]
+    return long.group_by("metric", "steps").agg(pl.col("value").mean().alias("mean"), *half).sort("metric", "steps")
+
+
+def monotonicity(frame: pl.DataFrame, columns: Sequence[str] = paper.METRICS) -> pl.DataFrame:
+    """How steadily each column moves with the steps: Spearman's rho of its mean curve, and of single prompts' curves.
+
+    ``frame`` has ``prompt, steps`` and the columns. A metric that falls has a rho near -1, one that rises near 1.
+    """
+    rows = []
+    prompts = frame.group_by("prompt", "steps").agg(pl.col(columns).mean())
+    mean = prompts.group_by("steps").agg(pl.col(columns).mean()).sort("steps")
+    each = prompts.group_by("prompt").agg(
+        [pl.corr("steps", column, method="spearman").alias(column) for column in columns]
+    )
+    for column in columns:
+        single = each[column].drop_nans().drop_nulls()
+        rows.append({"metric": column, "mean curve": spearman(mean["steps"], mean[column]),
+                     "median prompt": single.median(), "prompts": len(single)})  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def prediction_errors(
+    predictors: predictor.Predictors, clip: Clip, training: pl.DataFrame, held_out: pl.DataFrame
+) -> pl.DataFrame:
+    """Mean absolute error on held-out prompts of the predictor and of what it has to beat, with 95% intervals.
+
+    Two score tables in, rows of ``metric, model, error, low, high, paper`` out; the paper's value stands at BiLSTM.
+    """
+    train_texts, train = dense_curves(training)
+    texts, measured = dense_curves(held_out)
+    train_rows, rows = clip.embed_texts(train_texts).cpu(), clip.embed_texts(texts).cpu()
+    models = {
+        "BiLSTM": predictors(rows),
+        "nearest prompt": predictor.nearest_curve(train_rows, train, rows),
+        "mean curve": predictor.mean_curve(train, len(texts)),
+    }
+    found = []
+    for model, curves in models.items():
+        for name, errors in predictor.absolute_error(curves, measured).items():
+            mean, low, high = mean_interval(errors)
+            published = paper.TABLE_1["OURS"][name] if model == "BiLSTM" else None
+            found.append({"metric": name, "model": model, "error": mean, "low": low, "high": high, "paper": published})
+    return pl.DataFrame(found, schema_overrides={"paper": pl.Float64})
+
+
+def verdict(errors: pl.DataFrame) -> str:
+    """One sentence on ``prediction_errors``: on which metrics the BiLSTM beats both baselines."""
+    best = errors.sort("error").group_by("metric", maintain_order=True).first()
+    won = [METRICS[name].label for name in METRICS if best.filter(metric=name)["model"][0] == "BiLSTM"]
+    if len(won) == len(METRICS):
+        return "The BiLSTM beats both baselines on every metric"
+    if not won:
+        return "The BiLSTM does not beat the baselines on any metric"
+    return f"The BiLSTM beats both baselines on {' and '.join(won)} only"
+
+
+def plateau_choices(held_out: pl.DataFrame) -> pl.DataFrame:
+    """t* of measured curves under each reading of Eq. 7: ``series, center, mean t*, sd t*, rank correlation``.
+
+    The series is every step from 1 on, interpolated, or the step counts that were drawn; the correlation is with the
+    default reading, the dense series about its median.
+    """
+    prompts, sparse, counts = mean_curves(held_out)
+    _, dense = dense_curves(held_out)
+    found: dict[tuple[str, str], list[int]] = {}
+    for series, curves, steps in (("dense", dense, None), ("sparse", sparse, counts)):
+        for center in ("median", "mean"):
+            found[series, center] = [
+                max(
+                    plateau_step(curves[name][row], paper.WEIGHTS[name], info.lower_is_better, steps, center)
+                    for name, info in METRICS.items()
+                )
+                for row in range(len(prompts))
+            ]
+    default = found["dense", "median"]
+    return pl.DataFrame(
+        [
+            {"series": series, "center": center, "mean t*": float(np.mean(t)), "sd t*": float(np.std(t)),
+             "rank correlation": spearman(default, t)}
+            for (series, center), t in found.items()
+        ]
+    )  # fmt: skip

@@ -1,0 +1,155 @@
+"""Pictures to scores: L-SNR, D-SIM and I-CLIP (Section 3.2, Eq. 2-4).
+
+L-SNR needs the picture alone; D-SIM and I-CLIP compare it with its target, the picture of the same prompt and seed at
+the last step count. A target is looked at once (``Judges.look``) and compared with many pictures.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.nn import functional as F
+
+from . import paper
+from .clip import Clip, load_clip
+from .mini.models import load_embedder
+from .profiles import Profile
+
+LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
+VISIBLE = (1 / 255) ** 2  # variance below one grey level: a picture that flat has nothing to filter
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric's name in figures, its direction, and the best value it can take."""
+
+    name: str
+    label: str
+    lower_is_better: bool
+    best: float
+
+
+METRICS: dict[str, MetricInfo] = {
+    "l_snr": MetricInfo("l_snr", "L-SNR", lower_is_better=True, best=0.0),
+    "d_sim": MetricInfo("d_sim", "D-SIM", lower_is_better=True, best=0.0),
+    "i_clip": MetricInfo("i_clip", "I-CLIP", lower_is_better=False, best=1.0),
+}
+
+
+# --- L-SNR (Eq. 2) ------------------------------------------------------------------------------------------------
+
+
+def luminance(images: torch.Tensor) -> torch.Tensor:
+    """(N, 3, H, W) to (N, 1, H, W), Rec. 709."""
+    return (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def gaussian_blur(images: torch.Tensor, sigma: float = paper.GAUSSIAN_SIGMA) -> torch.Tensor:
+    """Separable Gaussian of radius 4 sigma, edges mirrored: (N, C, H, W) to the same shape."""
+    radius = min(math.ceil(4 * sigma), images.shape[-1] - 1, images.shape[-2] - 1)
+    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    rows = F.conv2d(padded, kernel.unsqueeze(2), groups=images.shape[1])
+    return F.conv2d(rows, kernel.unsqueeze(3), groups=images.shape[1])
+
+
+def _variance(images: torch.Tensor) -> torch.Tensor:
+    return images.flatten(1).var(dim=1, unbiased=False)
+
+
+def _laplacian(images: torch.Tensor) -> torch.Tensor:
+    kernel = images.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3)
+    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), kernel)
+
+
+def _residual(gray: torch.Tensor) -> torch.Tensor:
+    return _variance(gray - gaussian_blur(gray)) / (_variance(gray) + VISIBLE)
+
+
+def _laplacian_share(gray: torch.Tensor) -> torch.Tensor:
+    detail = _variance(_laplacian(gray))
+    return detail / (detail + _variance(gray) + VISIBLE)
+
+
+def _laplacian_of_gaussian(gray: torch.Tensor) -> torch.Tensor:
+    detail = _variance(_laplacian(gaussian_blur(gray)))
+    return detail / (detail + _variance(gray) + VISIBLE)
+
+
+def _sharpness_lost(gray: torch.Tensor) -> torch.Tensor:
+    return 1 - _residual(gray).clamp(0, 1)
+
+
+# what Eq. 2 may mean, each in [0, 1] and read as "lower is better"
+L_SNR_VARIANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "residual": _residual,
+    "laplacian": _laplacian_share,
+    "laplacian_of_gaussian": _laplacian_of_gaussian,
+    "sharpness_lost": _sharpness_lost,
+}
+L_SNR_DEFAULT = "residual"
+
+
+def l_snr(images: torch.Tensor, variant: str = L_SNR_DEFAULT) -> torch.Tensor:
+    """L-SNR of pictures (N, 3, H, W) in [0, 1]: (N,) float32 in [0, 1], lower is better (Eq. 2).
+
+    The default is the signal-to-noise distance of the paper's reference 59 between a picture and its blurred self,
+    var(I - G * I) / var(I) on luminance, with G a Gaussian of sigma 1. A flat picture scores 0, not 0/0.
+    Raises ValueError for an unknown variant or another shape.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"pictures must be (N, 3, H, W) in [0, 1]; got shape {tuple(images.shape)}")
+    if variant not in L_SNR_VARIANTS:
+        raise ValueError(f"unknown L-SNR variant {variant!r}: choose one of {', '.join(L_SNR_VARIANTS)}")
+    return L_SNR_VARIANTS[variant](luminance(images.float())).clamp(0, 1)
+
+
+# --- D-SIM and I-CLIP (Eq. 3 and 4) --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the judges saw in N pictures: D-SIM embeddings and caption embeddings, rows normalised, and the captions."""
+
+    layout: torch.Tensor
+    meaning: torch.Tensor
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The two models that look at pictures; ``i_clip="image"`` compares pictures' own embeddings, the cheap variant."""
+
+    embed_layout: Callable[[torch.Tensor], torch.Tensor]
+    clip: Clip
+    i_clip: Literal["caption", "image"] = "caption"
+
+    @torch.inference_mode()
+    def look(self, images: torch.Tensor) -> Look:
+        """Look at pictures (N, 3, H, W) in [0, 1] once."""
+        layout = F.normalize(self.embed_layout(images.to(self.clip.device)).float(), dim=-1)
+        if self.i_clip == "image":
+            return Look(layout, self.clip.embed_images(images).float(), ())
+        captions = self.clip.caption(images)
+        return Look(layout, self.clip.embed_texts(list(captions)).float(), captions)
+
+    def measure(self, images: torch.Tensor, target: Look) -> dict[str, torch.Tensor]:
+        """Every metric of pictures against their targets: name to (N,) float32 on the CPU."""
+        seen = self.look(images)
+        scores = {
+            "l_snr": l_snr(images),
+            "d_sim": (1 - (seen.layout * target.layout).sum(-1)).clamp(0, 1),
+            "i_clip": (seen.meaning * target.meaning).sum(-1).clamp(0, 1),
+        }
+        return {name: values.float().cpu() for name, values in scores.items()}
+
+
+def load_judges(profile: Profile, device: torch.device | str = "cpu") -> Judges:
+    """The judges of a profile, on a device."""
+    embedder = load_embedder(Path(profile.perceptual)).to(device)
+    return Judges(embedder.embed, load_clip(profile.clip, device))

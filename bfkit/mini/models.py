@@ -1,0 +1,188 @@
+"""The miniature's models: the classes of Stable Diffusion 2, open_clip's CoCa and a DreamSim-like embedder, small.
+
+Every ``build_*`` returns an untrained model; ``save_*`` writes the format its full-size twin is published in
+(diffusers pipeline folder, open_clip ``local-dir:``), as float16 safetensors.
+"""
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from open_clip.coca_model import CoCa
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordLevel
+from torch import nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from .world import VOCABULARY
+
+IMAGE_SIZE = 64
+LATENT_CHANNELS = 4
+TEXT_LENGTH = 32  # tokens, the two end marks included
+SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<start>", "eos_token": "<end>"}
+NOISE_SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}  # Stable Diffusion's
+CLIP_CONFIG = {
+    "embed_dim": 128,
+    "custom_text": True,
+    "vision_cfg": {"image_size": IMAGE_SIZE, "patch_size": 8, "width": 160, "head_width": 32, "layers": 5,
+                   "output_tokens": True},
+    "text_cfg": {"context_length": TEXT_LENGTH, "width": 160, "heads": 5, "layers": 3, "embed_cls": True,
+                 "output_tokens": True},
+    "multimodal_cfg": {"context_length": TEXT_LENGTH, "width": 160, "heads": 5, "layers": 2, "dim_head": 32},
+}  # fmt: skip
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word of the world, lower case, between <start> and <end>; a foreign word is <unk>."""
+    tokens = [*SPECIAL.values(), ",", *VOCABULARY]
+    tokenizer = Tokenizer(WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("<start>", "<end>")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<start> $A <end>", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=TEXT_LENGTH, **SPECIAL)
+
+
+def build_autoencoder() -> AutoencoderKL:
+    """Pictures (3, 64, 64) in [-1, 1] to latents (4, 16, 16) and back."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(24, 48, 64),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        sample_size=IMAGE_SIZE,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        mid_block_add_attention=False,
+    )
+
+
+def build_text_encoder() -> CLIPTextModel:
+    tokenizer = build_tokenizer()
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=512,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=TEXT_LENGTH,
+            projection_dim=128,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """The denoiser: attention to the text at 8 x 8 and 4 x 4, plain convolutions at 16 x 16."""
+    return UNet2DConditionModel(
+        sample_size=IMAGE_SIZE // 4,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(32, 64, 128),
+        attention_head_dim=(2, 4, 8),
+        layers_per_block=1,
+        cross_attention_dim=128,
+        norm_num_groups=8,
+        use_linear_projection=True,
+    )
+
+
+def training_scheduler() -> DDPMScheduler:
+    return DDPMScheduler(prediction_type="v_prediction", clip_sample=False, **NOISE_SCHEDULE)
+
+
+def build_clip() -> CoCa:
+    """Embeds texts and pictures (normalised as ``clip_normalize`` does) into 128 numbers, and captions pictures."""
+    config = {key: value for key, value in _clip_config().items() if key != "custom_text"}
+    return CoCa(**config)
+
+
+def _clip_config() -> dict:
+    vocabulary = {"vocab_size": len(build_tokenizer())}
+    text = {**CLIP_CONFIG["text_cfg"], **vocabulary, "hf_tokenizer_name": "."}
+    return {**CLIP_CONFIG, "text_cfg": text, "multimodal_cfg": {**CLIP_CONFIG["multimodal_cfg"], **vocabulary}}
+
+
+class PerceptualEmbedder(nn.Module):
+    """Pictures (N, 3, 64, 64) in [0, 1] to embeddings (N, 128); their distance is 1 - cosine, as DreamSim's is."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 96, 128), embed_dim: int = 128) -> None:
+        super().__init__()
+        self.config = {"widths": list(widths), "embed_dim": embed_dim, "image_size": IMAGE_SIZE}
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *widths[:-1]), widths, strict=True):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
+        side = IMAGE_SIZE // 2 ** len(widths)
+        # the last map is flattened, not pooled: where things are is what mid-level similarity is about
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, embed_dim))
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        if images.shape[-2:] != (IMAGE_SIZE, IMAGE_SIZE):
+            images = F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+        return self.body(images * 2 - 1)
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return 1 - F.cosine_similarity(self.embed(first), self.embed(second), dim=-1)
+
+
+def _half(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach().cpu().half().contiguous() for key, value in module.state_dict().items()}
+
+
+def save_pipeline(vae: AutoencoderKL, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, folder: Path) -> None:
+    """Write a diffusers ``StableDiffusionPipeline`` folder, Euler with linspace spacing, no safety checker."""
+    scheduler = EulerDiscreteScheduler(
+        prediction_type="v_prediction", timestep_spacing="linspace", steps_offset=1, **NOISE_SCHEDULE
+    )
+    pipeline = StableDiffusionPipeline(
+        vae=copy.deepcopy(vae).half(),
+        text_encoder=copy.deepcopy(text_encoder).half(),
+        tokenizer=build_tokenizer(),
+        unet=copy.deepcopy(unet).half(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+
+
+def save_clip(model: CoCa, folder: Path) -> None:
+    """Write an open_clip ``local-dir:`` folder with its tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    config = {"model_cfg": _clip_config(), "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file(_half(model), folder / "open_clip_model.safetensors")
+    build_tokenizer().save_pretrained(folder)
+
+
+def save_embedder(model: PerceptualEmbedder, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(model.config, indent=2) + "\n")
+    save_file(_half(model), folder / "model.safetensors")
+
+
+def load_embedder(folder: Path) -> PerceptualEmbedder:
+    """Read what ``save_embedder`` wrote; FileNotFoundError if a file is missing."""
+    config = json.loads((folder / "config.json").read_text())
+    model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"])
+    model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
+    return model.eval()

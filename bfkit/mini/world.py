@@ -1,0 +1,145 @@
+"""The miniature's world: captioned scenes whose every parameter is known, drawn by batched tensor code.
+
+Scenes range from "a white and empty wall" to "a colorful park with a crowd". ``sample_scenes`` invents them,
+``describe`` words them (several ways each), ``draw`` paints them, and since the parameters are kept, the world can
+itself check what a caption claims: how many things, of which colour, where.
+"""
+
+import random
+from dataclasses import replace
+
+from .drawing import draw
+from .scene import COLORS, CROWD, GROUNDS, MAX_THINGS, SHAPE_NAMES, SHAPES, Ground, Scene, Thing
+from .wording import VOCABULARY, describe, unknown_words, words
+
+__all__ = [
+    "COLORS", "GROUNDS", "SHAPES", "SHAPE_NAMES", "VOCABULARY", "Ground", "Scene", "Thing", "captioned_scenes",
+    "describe", "draw", "sample_scenes", "unknown_words", "words",
+]  # fmt: skip
+
+
+def _sample_ground(rng: random.Random) -> Ground:
+    kind = rng.choices(GROUNDS, weights=(30, 12, 14, 10, 10, 6, 7, 5, 6))[0]
+    first, second = rng.sample(list(COLORS), 2)
+    colors = {
+        "plain": (first,),
+        "gradient": (first, second),
+        "striped": (first, second) if rng.random() < 0.6 else (first,),
+        "checkered": (first, second) if rng.random() < 0.6 else (first,),
+        "textured": (first,),
+    }.get(kind, ())
+    return Ground(kind, colors, rng.randrange(2**31))
+
+
+def _free_colors(ground: Ground) -> list[str]:
+    """Colour names that stand out from the ground."""
+    taken = set(ground.colors) | {
+        "beach": {"yellow", "orange"},
+        "park": {"green"},
+        "meadow": {"green"},
+        "night": {"black"},
+    }.get(ground.kind, set())
+    return [name for name in COLORS if name not in taken]
+
+
+def _place(rng: random.Random, count: int, cells: int, radius: tuple[float, float]) -> list[tuple[float, float, float]]:
+    """``count`` centres and radii in distinct cells of a ``cells`` x ``cells`` grid, jittered, within the picture."""
+    chosen = rng.sample(range(cells * cells), count)
+    places = []
+    for cell in sorted(chosen):
+        size = rng.uniform(*radius)
+        slack = max(0.0, 0.5 / cells - size)
+        center = ((cell % cells + 0.5) / cells, (cell // cells + 0.5) / cells)
+        x, y = (min(max(c + rng.uniform(-slack, slack), size), 1 - size) for c in center)
+        places.append((x, y, size))
+    return places
+
+
+def _kinds(rng: random.Random, ground: Ground, count: int) -> list[tuple[str, str]]:
+    """``count`` distinct (shape, colour) pairs."""
+    colors = _free_colors(ground)
+    kinds: list[tuple[str, str]] = []
+    while len(kinds) < count:
+        kind = (rng.choice(SHAPE_NAMES), rng.choice(colors))
+        if kind not in kinds:
+            kinds.append(kind)
+    return kinds
+
+
+def _sample_things(rng: random.Random, ground: Ground, arrangement: str) -> tuple[Thing, ...]:
+    if arrangement == "empty":
+        return ()
+    if arrangement == "single":
+        radius = rng.choice([rng.uniform(0.08, 0.105), rng.uniform(0.13, 0.18), rng.uniform(0.22, 0.32)])
+        x, y = (rng.choice([0.27, 0.5, 0.73]) for _ in range(2))
+        x, y = (min(max(c + rng.uniform(-0.04, 0.04), radius), 1 - radius) for c in (x, y))
+        return (Thing(*_kinds(rng, ground, 1)[0], x, y, radius),)
+    if arrangement == "relation":
+        first, second = _kinds(rng, ground, 2)
+        near, far = rng.uniform(0.24, 0.30), rng.uniform(0.70, 0.76)
+        across = rng.uniform(0.4, 0.6)
+        r1, r2 = rng.uniform(0.12, 0.19), rng.uniform(0.12, 0.19)
+        ends = [(near, far), (far, near)][rng.randrange(2)]
+        if rng.random() < 0.5:
+            return (Thing(*first, ends[0], across, r1), Thing(*second, ends[1], across + rng.uniform(-0.05, 0.05), r2))
+        return (Thing(*first, across, ends[0], r1), Thing(*second, across + rng.uniform(-0.05, 0.05), ends[1], r2))
+    if arrangement == "list":
+        kinds = _kinds(rng, ground, rng.choice([2, 3, 3]))
+        places = _place(rng, len(kinds), 2, (0.13, 0.20))
+        return tuple(Thing(*kind, *place) for kind, place in zip(kinds, places, strict=True))
+    if arrangement == "groups":
+        counts = [rng.randint(2, 6)] if rng.random() < 0.55 else [rng.randint(2, 4), rng.randint(2, 4)]
+        kinds = [kind for kind, n in zip(_kinds(rng, ground, len(counts)), counts, strict=True) for _ in range(n)]
+        small = rng.random() < 0.35
+        places = _place(rng, len(kinds), 3, (0.075, 0.10) if small else (0.12, 0.15))
+        rng.shuffle(places)
+        return tuple(Thing(*kind, *place) for kind, place in zip(kinds, places, strict=True))
+    # a crowd: one shape or many, one colour or many
+    count = rng.randint(CROWD, MAX_THINGS)
+    colors = _free_colors(ground)
+    variety = rng.choices(["people", "mixed", "shape", "color", "same"], weights=(30, 30, 15, 12, 13))[0]
+    shape, color = rng.choice(SHAPE_NAMES), rng.choice(colors)
+    things = []
+    for x, y, radius in _place(rng, count, 4, (0.085, 0.115)):
+        own_shape = {"people": "person", "mixed": rng.choice(SHAPE_NAMES), "color": rng.choice(SHAPE_NAMES)}
+        own_color = rng.choice(colors) if variety in ("people", "mixed", "shape") else color
+        things.append(Thing(own_shape.get(variety, shape), own_color, x, y, radius))
+    return tuple(things)
+
+
+ARRANGEMENTS = {"empty": 10, "single": 27, "relation": 12, "list": 14, "groups": 19, "crowd": 18}
+
+
+def sample_scenes(count: int, seed: int) -> list[Scene]:
+    """``count`` captioned scenes; the same seed gives the same scenes, and a longer list begins with the shorter."""
+    scenes = []
+    for index in range(count):
+        rng = random.Random(seed * 1_000_003 + index)
+        ground = _sample_ground(rng)
+        arrangement = rng.choices(list(ARRANGEMENTS), weights=list(ARRANGEMENTS.values()))[0]
+        scene = Scene(ground, _sample_things(rng, ground, arrangement), arrangement)
+        scenes.append(replace(scene, caption=describe(scene, rng)))
+    return scenes
+
+
+def captioned_scenes(count: int, seed: int) -> dict[str, Scene]:
+    """``count`` distinct captions, each with a scene it is true of; the two ends of the paper's Figure 2 come first."""
+    scenes = {scene.caption: scene for scene in _ends()}
+    drawn = 0
+    while len(scenes) < count:
+        drawn += count
+        for scene in sample_scenes(drawn, seed):
+            scenes.setdefault(scene.caption, scene)
+    return dict(list(scenes.items())[:count])
+
+
+def _ends() -> tuple[Scene, Scene]:
+    """An empty wall and a crowded park."""
+    rng, park = random.Random(0), Ground("meadow", seed=0)
+    people = tuple(
+        Thing("person", rng.choice(_free_colors(park)), *place) for place in _place(rng, CROWD + 3, 4, (0.085, 0.115))
+    )
+    return (
+        Scene(Ground("plain", ("white",)), caption="a white and empty wall"),
+        Scene(park, people, "crowd", caption="a colorful park with a crowd"),
+    )

@@ -1,0 +1,164 @@
+"""Prompt embedding to curve: the BiLSTM of Section 3.3 (Eq. 6, Figure 4), one network a metric.
+
+Two things any predictor has to beat stand beside it: the mean curve of the training prompts, and the curve of the
+nearest training prompt.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from tqdm.auto import tqdm
+
+from . import paper
+from .profiles import PredictorSettings
+
+
+class CurvePredictor(nn.Module):
+    """theta_m of Eq. 6: prompt embeddings (N, D) to a metric at steps 1..T, (N, T) in (0, 1).
+
+    The prompt is added to a learned embedding of each step, as BERT adds positions; a two-way LSTM walks along the
+    steps, and an MLP with a sigmoid reads the score off its two states.
+    """
+
+    def __init__(self, embed_dim: int, settings: PredictorSettings) -> None:
+        super().__init__()
+        self.scale = math.sqrt(embed_dim)  # a normalised prompt then weighs as much as a step's embedding
+        self.register_buffer("positions", torch.arange(settings.steps), persistent=False)
+        self.step_embedding = nn.Embedding(settings.steps, embed_dim)
+        between = settings.dropout if settings.layers > 1 else 0.0
+        self.lstm = nn.LSTM(
+            embed_dim, settings.hidden, settings.layers, batch_first=True, bidirectional=True, dropout=between
+        )
+        self.dropout = nn.Dropout(settings.dropout)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * settings.hidden, settings.mlp), nn.ReLU(), nn.Linear(settings.mlp, 1), nn.Sigmoid()
+        )
+
+    def forward(self, prompts: torch.Tensor) -> torch.Tensor:
+        inputs = self.scale * prompts.unsqueeze(1) + self.step_embedding(self.positions)
+        return self.mlp(self.dropout(self.lstm(inputs)[0])).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """One trained network a metric, and the settings they share."""
+
+    networks: dict[str, CurvePredictor]
+    settings: PredictorSettings
+    embed_dim: int
+
+    @torch.inference_mode()
+    def __call__(self, prompts: torch.Tensor) -> dict[str, np.ndarray]:
+        """Prompt embeddings (N, D) to each metric's curve at steps 1..T: (N, T) float32."""
+        return {name: network.eval()(prompts.float()).cpu().numpy() for name, network in self.networks.items()}
+
+
+def fit_curve(
+    prompts: torch.Tensor,
+    curves: np.ndarray,
+    settings: PredictorSettings,
+    epochs: int,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda loss: None,
+) -> CurvePredictor:
+    """Train one network on prompt embeddings (N, D) and dense curves (N, T) in [0, 1] with squared error.
+
+    ``progress`` is called after every epoch with its mean loss. Seeded; the rate falls to zero along a cosine.
+    """
+    torch.manual_seed(seed)
+    targets = torch.as_tensor(curves, dtype=torch.float32)
+    network = CurvePredictor(prompts.shape[1], settings)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.rate)
+    batches = math.ceil(len(prompts) / settings.batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    for _ in range(epochs):
+        total = 0.0
+        for rows in torch.randperm(len(prompts)).split(settings.batch):
+            loss = (network(prompts[rows].float()) - targets[rows]).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(rows)
+        progress(total / len(prompts))
+    return network.eval()
+
+
+def fit(prompts: torch.Tensor, curves: dict[str, np.ndarray], settings: PredictorSettings, seed: int = 0) -> Predictors:
+    """Train one network for each metric's dense curves (N, T); shows a progress bar."""
+    settings = replace(settings, steps=next(iter(curves.values())).shape[1])
+    networks = {}
+    with tqdm(total=sum(settings.epochs[name] for name in curves), desc="training the predictor", unit="epoch") as bar:
+        for name, values in curves.items():
+
+            def note(loss: float, name: str = name) -> None:
+                bar.set_postfix({name: f"{loss:.5f}"})
+                bar.update()
+
+            networks[name] = fit_curve(prompts, values, settings, settings.epochs[name], seed, note)
+    return Predictors(networks, settings, prompts.shape[1])
+
+
+def mean_curve(train: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """The baseline that does not read the prompt: every prompt gets the training prompts' mean curve."""
+    return {name: np.repeat(values.mean(axis=0, keepdims=True), count, axis=0) for name, values in train.items()}
+
+
+def nearest_curve(
+    train_prompts: torch.Tensor, train: dict[str, np.ndarray], prompts: torch.Tensor
+) -> dict[str, np.ndarray]:
+    """The baseline that only remembers: each prompt gets the curve of the most similar training prompt (cosine)."""
+    train_rows, rows = (nn.functional.normalize(p.float(), dim=-1) for p in (train_prompts, prompts))
+    nearest = (rows @ train_rows.T).argmax(dim=1).numpy()
+    return {name: values[nearest] for name, values in train.items()}
+
+
+def absolute_error(predicted: dict[str, np.ndarray], measured: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mean absolute error of each prompt's curve, (N,) a metric; its mean is what Table 1 reports."""
+    return {name: np.abs(predicted[name] - measured[name]).mean(axis=1) for name in predicted}
+
+
+def save(predictors: Predictors, folder: Path, notes: dict) -> None:
+    """Write config.json and model.safetensors; ``notes`` says what it was trained on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{name}.{key}": value.contiguous()
+        for name, network in predictors.networks.items()
+        for key, value in network.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors")
+    config = {"embed_dim": predictors.embed_dim, "settings": asdict(predictors.settings), **notes}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load(folder: Path) -> tuple[Predictors, dict]:
+    """Read what ``save`` wrote: the predictors and the notes. FileNotFoundError names what is missing."""
+    for needed in ("config.json", "model.safetensors"):
+        if not (folder / needed).is_file():
+            raise FileNotFoundError(
+                f"no trained predictor in {folder}: {needed} is missing; train one with `bfkit train`"
+            )
+    config = json.loads((folder / "config.json").read_text())
+    settings = PredictorSettings(**config.pop("settings"))
+    embed_dim = config.pop("embed_dim")
+    tensors = load_file(folder / "model.safetensors")
+    networks = {}
+    for name in paper.METRICS:
+        network = CurvePredictor(embed_dim, settings)
+        own = {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        network.load_state_dict(own)
+        networks[name] = network.eval()
+    return Predictors(networks, settings, embed_dim), config
+
+
+def relative_to(folder: Path, target: Path) -> str:
+    """How ``folder``'s config.json names another model's folder, so that both can be moved together."""
+    return os.path.relpath(target.resolve(), folder.resolve())

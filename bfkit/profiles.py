@@ -1,0 +1,76 @@
+"""Which models, sizes and seeds a run uses: one frozen record a stack. ``PROFILES["mini"]`` is bundled.
+
+A run with your own models is ``replace(PROFILES["mini"], name="own", pipeline="folder-or-id", ...)``.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import paper
+
+WEIGHTS = Path(__file__).parent / "mini" / "weights"
+DATA = Path(__file__).parent / "mini"
+
+
+@dataclass(frozen=True)
+class PredictorSettings:
+    """The curve predictor of Section 3.3 and how it is trained; the defaults are the paper's."""
+
+    layers: int = paper.LSTM_LAYERS
+    hidden: int = paper.LSTM_HIDDEN
+    mlp: int = paper.MLP_SIZES[1]
+    dropout: float = 0.1  # the paper names dropout on the LSTM's output, not its rate
+    batch: int = paper.BATCH
+    rate: float = paper.RATE
+    epochs: dict[str, int] = field(default_factory=lambda: dict(paper.EPOCHS))
+    steps: int = paper.TARGET_STEPS  # the curve's length: the LSTM walks from step 1 to this one
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that decides what a picture and its scores are; sizes in pixels, ``guidance`` as in diffusers."""
+
+    name: str
+    pipeline: str  # a diffusers folder or hub id
+    clip: str  # an open_clip folder: embeds texts, captions pictures
+    perceptual: str  # the D-SIM embedder's folder
+    image_size: int
+    guidance: float
+    spacing: str = "linspace"  # how Euler picks its timesteps; mirrors of one model differ, so it is always set
+    seeds: tuple[int, ...] = tuple(range(paper.SEEDS))
+    step_counts: tuple[int, ...] = paper.STEP_COUNTS
+    prompts: int = 640
+    batch: int = 32  # pictures drawn at once
+    predictor: PredictorSettings = PredictorSettings()
+    advisor: str = ""  # the trained predictor's folder
+    scores: str = ""  # the shipped score table
+
+    @property
+    def target_steps(self) -> int:
+        """The step count whose pictures the others are compared with."""
+        return self.step_counts[-1]
+
+
+PROFILES: dict[str, Profile] = {
+    "mini": Profile(
+        name="mini",
+        pipeline=str(WEIGHTS / "pipeline"),
+        clip=str(WEIGHTS / "clip"),
+        perceptual=str(WEIGHTS / "perceptual"),
+        image_size=64,
+        guidance=3.0,
+        predictor=PredictorSettings(hidden=64, rate=1e-3, epochs={"l_snr": 40, "d_sim": 40, "i_clip": 40}),
+        advisor=str(WEIGHTS / "advisor"),
+        scores=str(DATA / "scores.parquet"),
+    ),
+}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name; ValueError with the known names if there is none."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+__all__ = ["PROFILES", "PredictorSettings", "Profile", "get_profile", "replace"]

@@ -1,0 +1,78 @@
+"""Pictures in rows with their captions, as one PIL image: for figures that show pictures rather than numbers."""
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+SCALE = 2  # everything is drawn at twice its nominal size, for sharp print
+INK, FRAME = "#222222", "#e0562d"
+GAP, LINE, LETTERS = 8, 14, 11  # nominal pixels: between pictures, of a line of text, of its letters
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(LETTERS * SCALE)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a text into lines no wider than ``width`` pixels; a word that is wider stands alone."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line for line in lines if line] or [""]
+
+
+def _picture(image: torch.Tensor, side: int) -> Image.Image:
+    pixels = (image.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def contact_sheet(
+    images: torch.Tensor, captions: Sequence[str], columns: int, side: int = 128, marked: Sequence[int] = ()
+) -> Image.Image:
+    """Pictures (N, 3, H, W) in [0, 1] in rows, each above its caption; those in ``marked`` get a frame.
+
+    Captions are wrapped to their picture's width and a row is as tall as its longest, so that none overlap. ``side`` is
+    a picture's nominal size; the sheet is drawn at twice that. Raises ValueError if there is not a caption a picture.
+    """
+    if len(images) != len(captions):
+        raise ValueError(f"{len(captions)} captions for {len(images)} pictures: give one for each")
+    font, side, gap, line = _font(), side * SCALE, GAP * SCALE, LINE * SCALE
+    texts = [_wrap(caption, font, side) for caption in captions]
+    rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
+    heights = [side + line * max(len(texts[index]) for index in row) + gap for row in rows]
+    sheet = Image.new("RGB", (columns * (side + gap) + gap, sum(heights) + gap), "white")
+    pen, top = ImageDraw.Draw(sheet), gap
+    for row, height in zip(rows, heights, strict=True):
+        for place, index in enumerate(row):
+            left = gap + place * (side + gap)
+            sheet.paste(_picture(images[index], side), (left, top))
+            if index in marked:
+                pen.rectangle([left - 5, top - 5, left + side + 4, top + side + 4], outline=FRAME, width=7)
+            for number, text in enumerate(texts[index]):
+                pen.text((left, top + side + 6 + number * line), text, fill=INK, font=font)
+        top += height
+    return sheet
+
+
+def ladders(rows: Sequence[tuple[str, Sequence[int], int, torch.Tensor]], side: int = 112) -> Image.Image:
+    """Prompts at rising step counts, one a row under its prompt, t* framed (Figures 7 and 13).
+
+    Each row is ``prompt, steps, t*, pictures`` with one picture (3, H, W) for each of the steps, t* among them.
+    """
+    font, strips = _font(), []
+    for _, steps, t_star, pictures in rows:
+        captions = [f"t* = {n} steps" if n == t_star else f"{n} step{'s' * (n != 1)}" for n in steps]
+        strips.append(contact_sheet(pictures, captions, len(steps), side, marked=[list(steps).index(t_star)]))
+    head = (LINE + 6) * SCALE
+    sheet = Image.new("RGB", (max(s.width for s in strips), sum(s.height + head for s in strips)), "white")
+    pen, top = ImageDraw.Draw(sheet), 0
+    for (prompt, *_), strip in zip(rows, strips, strict=True):
+        pen.text((GAP * SCALE, top + 8), f"“{prompt}”", fill=INK, font=font)
+        sheet.paste(strip, (0, top + head))
+        top += strip.height + head
+    return sheet
