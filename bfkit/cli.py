@@ -10,11 +10,10 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from . import predictor, prompts, reproduce, scores
+from . import launch, predictor, prompts, reproduce, scores
 from .advisor import StepAdvisor
 from .clip import load_clip
-from .generate import load_pipeline
-from .metrics import METRICS, load_judges
+from .metrics import METRICS
 from .profiles import PROFILES, Profile, get_profile
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -36,13 +35,13 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         raise ValueError(f"--prompts must be at least 1; got {count}")
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
-    judges = load_judges(profile, DEVICE)
-    chosen = prompts.select_prompts(list(prompts.mini_captions()), judges.clip, count)
-    shards = scores.build_dataset(load_pipeline(profile, DEVICE), judges, profile, chosen, arguments.out)
-    print(f"{len(shards)} shards, {len(scores.read_scores(arguments.out)):,} rows in {arguments.out}")
+    clip = load_clip(profile.clip, DEVICE)
+    chosen = prompts.select_prompts(list(prompts.mini_captions()), clip, count)
+    shards = launch.build_dataset(profile, chosen, arguments.out, DEVICE, arguments.workers)
+    frame = scores.read_scores(arguments.out)
+    print(f"{len(shards)} shards, {len(frame):,} rows in {arguments.out}")
     if arguments.table:
-        frame = pl.concat([pl.read_parquet(shard) for shard in shards]).sort(scores.ORDER)
-        scores.write_table(frame, arguments.table, scores.read_metadata(shards[0]))
+        scores.write_table(frame, arguments.table, scores.read_metadata(shards[0].path))
         print(f"one table: {arguments.table}")
 
 
@@ -110,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
     )
+    command.add_argument("--workers", type=int, default=1, help="processes that share the work (default 1)")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
     command = add("train", train)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")

@@ -152,4 +152,4 @@ class Judges:
 def load_judges(profile: Profile, device: torch.device | str = "cpu") -> Judges:
     """The judges of a profile, on a device."""
     embedder = load_embedder(Path(profile.perceptual)).to(device)
-    return Judges(embedder.embed, load_clip(profile.clip, device))
+    return Judges(embedder.embed, load_clip(profile.clip, device), profile.i_clip)

@@ -5,6 +5,7 @@ A run with your own models is ``replace(PROFILES["mini"], name="own", pipeline="
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from . import paper
 
@@ -36,10 +37,13 @@ class Profile:
     perceptual: str  # the D-SIM embedder's folder
     image_size: int
     guidance: float
+    i_clip: Literal["caption", "image"] = (
+        "caption"  # compare captions (Eq. 4) or, cheaper, the pictures' own embeddings
+    )
     spacing: str = "linspace"  # how Euler picks its timesteps; mirrors of one model differ, so it is always set
     seeds: tuple[int, ...] = tuple(range(paper.SEEDS))
     step_counts: tuple[int, ...] = paper.STEP_COUNTS
-    prompts: int = 640
+    prompts: int = 608
     batch: int = 32  # pictures drawn at once
     predictor: PredictorSettings = PredictorSettings()
     advisor: str = ""  # the trained predictor's folder

@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ import polars as pl
 import torch
 from diffusers import DiffusionPipeline
 from numpy.typing import ArrayLike
-from tqdm.auto import tqdm
 
 from . import cost, generate, paper
 from .metrics import L_SNR_DEFAULT, Judges
@@ -55,7 +55,7 @@ def _weights_digest(folder: str) -> str:
     return digest.hexdigest()[:16] if files else folder
 
 
-def configuration(profile: Profile, judges: Judges) -> dict:
+def configuration(profile: Profile) -> dict:
     """Everything but the prompts that decides the rows; two runs with the same one may share a folder."""
     return {
         "profile": profile.name,
@@ -69,7 +69,7 @@ def configuration(profile: Profile, judges: Judges) -> dict:
         "seeds": list(profile.seeds),
         "step_counts": list(profile.step_counts),
         "l_snr": L_SNR_DEFAULT,
-        "i_clip": judges.i_clip,
+        "i_clip": profile.i_clip,
     }
 
 
@@ -156,35 +156,47 @@ def write_table(frame: pl.DataFrame, path: Path, metadata: dict) -> None:
     os.replace(temporary, path)
 
 
-def _is_complete(path: Path) -> bool:
-    try:
-        read_metadata(path)
-        pl.read_parquet(path)
-    except (ValueError, OSError, pl.exceptions.PolarsError):
-        return False
-    return True
+@dataclass(frozen=True)
+class Shard:
+    """A few prompts, the id of the first, and the file that their rows go into."""
+
+    path: Path
+    prompts: tuple[str, ...]
+    first_id: int
+
+    def is_complete(self) -> bool:
+        """True if the file is there and can be read to its end."""
+        try:
+            read_metadata(self.path)
+            pl.read_parquet(self.path)
+        except (ValueError, OSError, pl.exceptions.PolarsError):
+            return False
+        return True
 
 
-def build_dataset(
-    pipe: DiffusionPipeline, judges: Judges, profile: Profile, prompts: Sequence[str], folder: Path
-) -> list[Path]:
-    """Draw and measure every prompt x seed x step count of the profile into shards under ``folder``; resumes.
+def plan_shards(profile: Profile, prompts: Sequence[str], folder: Path) -> list[Shard]:
+    """The shards of a data set, finished or not, in order; draws nothing.
 
-    Returns the shards in order. Raises ValueError, before anything is drawn, if the folder holds another configuration.
+    Raises ValueError for bad prompts or step counts, or if the folder holds shards of another configuration.
     """
     prompts = generate.check_prompts(prompts)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = configuration(profile, judges)
+    for steps in profile.step_counts:
+        generate.check_steps(steps)
+    config = configuration(profile)
     _refuse_other_configuration(folder, config)
-    blocks = [prompts[start : start + PROMPTS_A_SHARD] for start in range(0, len(prompts), PROMPTS_A_SHARD)]
-    shards = [_shard_path(folder, number, config, block) for number, block in enumerate(blocks)]
-    missing = [number for number, path in enumerate(shards) if not _is_complete(path)]
+    blocks = [tuple(prompts[start : start + PROMPTS_A_SHARD]) for start in range(0, len(prompts), PROMPTS_A_SHARD)]
+    return [
+        Shard(_shard_path(folder, number, config, block), block, number * PROMPTS_A_SHARD)
+        for number, block in enumerate(blocks)
+    ]
+
+
+def write_shard(pipe: DiffusionPipeline, judges: Judges, profile: Profile, shard: Shard) -> None:
+    """Draw and measure one shard's prompts and write its file."""
     tflops = cost.tflops_per_evaluation(pipe, profile)
+    frame = _measure_prompts(pipe, judges, profile, shard.prompts, shard.first_id, tflops)
     hardware = {"machine": platform.machine(), "device": str(pipe.device), "torch": torch.__version__}
-    for number in tqdm(missing, desc=f"dataset ({len(shards)} shards of {PROMPTS_A_SHARD} prompts)", mininterval=1.0):
-        frame = _measure_prompts(pipe, judges, profile, blocks[number], number * PROMPTS_A_SHARD, tflops)
-        write_table(frame, shards[number], {"configuration": config, "hardware": hardware})
-    return shards
+    write_table(frame, shard.path, {"configuration": configuration(profile), "hardware": hardware})
 
 
 # --- using it -------------------------------------------------------------------------------------------------------
@@ -206,7 +218,13 @@ def read_scores(source: str | Path) -> pl.DataFrame:
         if missing := [name for name in SCHEMA if name not in frame.columns]:
             raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
         frames.append(frame.select(SCHEMA.names()).cast(SCHEMA))
-    return pl.concat(frames).unique(ORDER, keep="first").sort(ORDER)
+    table = pl.concat(frames).unique(ORDER, keep="first").sort(ORDER)
+    texts = table.group_by("prompt_id").agg(pl.col("prompt").unique()).filter(pl.col("prompt").list.len() > 1)
+    if len(texts):
+        raise ValueError(
+            f"{source} mixes two lists of prompts (id {texts['prompt_id'][0]}: {' / '.join(texts['prompt'][0])})"
+        )
+    return table
 
 
 def split(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -10,7 +10,6 @@ import torch
 
 from bfkit.mini.world import (
     COLORS,
-    NUMBERS,
     SHAPES,
     VOCABULARY,
     Ground,
@@ -22,6 +21,7 @@ from bfkit.mini.world import (
     unknown_words,
 )
 
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 ENDS = ("a white and empty wall", "a colorful park with a crowd")
 
 

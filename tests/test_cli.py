@@ -1,0 +1,91 @@
+"""The command line as a user meets it: what it prints, and one sentence and exit code 2 for bad input."""
+
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from bfkit import PROFILES, cli, read_scores
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_steps_prints_each_metrics_plateau_and_t_star(capsys):
+    assert run("steps", "a white and empty wall", "a crowd of many colorful shapes on a striped green background") == 0
+    printed = capsys.readouterr().out
+    for word in ("a white and empty wall", "L-SNR", "D-SIM", "I-CLIP", "t*"):
+        assert word in printed
+
+
+def test_steps_notes_an_unknown_word_and_still_answers(capsys):
+    assert run("steps", "a zebra on a white wall") == 0
+    output = capsys.readouterr()
+    assert "note:" in output.err and "'zebra'" in output.err and "a zebra on a white wall" in output.out
+
+
+def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, capsys):
+    out, table = tmp_path / "shards", tmp_path / "scores.parquet"
+    assert run("dataset", "--prompts", 2, "--steps", 1, 2, "--out", out) == 0
+    before = {path: path.read_bytes() for path in out.glob("*.parquet")}
+    assert before
+    assert run("dataset", "--prompts", 2, "--steps", 1, 2, "--out", out, "--table", table) == 0
+    assert {path: path.read_bytes() for path in out.glob("*.parquet")} == before
+    rows = read_scores(table)
+    assert len(rows) == 2 * len(PROFILES["mini"].seeds) * 2
+    assert rows.equals(read_scores(out))
+    assert f"{len(rows):,} rows" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_train_learns_from_a_score_table_and_the_advisor_loads_it(tmp_path, capsys, monkeypatch):
+    from bfkit import StepAdvisor
+
+    assert run("train", "--out", tmp_path / "advisor") == 0
+    assert "error on" in capsys.readouterr().out
+    assert len(StepAdvisor.from_pretrained(tmp_path / "advisor").steps("a white and empty wall")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["steps", ""], "prompt 0 is empty"),
+        (["steps", "zebras galloping"], "no word of 'zebras galloping' is known"),
+        (["steps", "--profile", "sd9", "a wall"], "unknown profile 'sd9': choose one of mini"),
+        (["dataset", "--prompts", "0", "--out", "OUT"], "--prompts must be at least 1; got 0"),
+        (["dataset", "--prompts", "99999", "--out", "OUT"], "captions are dissimilar"),
+        (["dataset", "--prompts", "1", "--steps", "0", "--out", "OUT"], "whole number from 1 to 1000; got 0"),
+        (["dataset", "--prompts", "1", "--steps", "1001", "--out", "OUT"], "whole number from 1 to 1000; got 1001"),
+        (["train", "--scores", "nowhere.parquet", "--out", "OUT"], "no score table at nowhere.parquet"),
+        (["reproduce", "--only", "77", "--out", "OUT"], "no notebook '77': choose from 00_tour"),
+        (["reproduce", "--only", "00", "-p", "color=red", "--out", "OUT"], "has no parameter 'color': it has profile"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, capsys):
+    arguments = [str(tmp_path / "out") if argument == "OUT" else argument for argument in arguments]
+    assert run(*arguments) == 2
+    output = capsys.readouterr()
+    assert sentence in output.err and output.err.startswith("bfkit: ") and "Traceback" not in output.err
+    assert len(output.err.strip().splitlines()) == 1
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("damage", ["foreign", "truncated", "empty"])
+def test_a_damaged_score_table_is_named_and_left_alone(damage, tmp_path, capsys):
+    path = tmp_path / "scores.parquet"
+    pl.DataFrame({"x": range(1000)}).write_parquet(path)
+    if damage != "foreign":
+        path.write_bytes(path.read_bytes()[: 100 if damage == "truncated" else 0])
+    before = path.read_bytes()
+    assert run("train", "--scores", path, "--out", tmp_path / "advisor") == 2
+    assert str(path) in capsys.readouterr().err
+    assert path.read_bytes() == before and not (tmp_path / "advisor").exists()
+
+
+def test_the_installed_command_answers_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "bfkit.cli", "steps", " "], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2 and done.stderr == "bfkit: prompt 0 is empty: describe a picture in words\n"

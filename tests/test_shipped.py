@@ -1,0 +1,87 @@
+"""What the repository ships: trained weights, the score table, the predictor."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from bfkit import PROFILES, StepAdvisor, evaluate, load_judges, load_pipeline, paper, prompts, read_scores, scores
+from bfkit.generate import embed_prompts, noise, sample
+from bfkit.mini import world
+
+MINI = PROFILES["mini"]
+WEIGHTS = Path(MINI.pipeline).parent
+
+
+@pytest.fixture(scope="module")
+def table() -> pl.DataFrame:
+    return read_scores(MINI.scores)
+
+
+@pytest.fixture(scope="module")
+def mini_judges():
+    return load_judges(MINI)
+
+
+def test_the_weights_are_safetensors_alone_and_at_most_40_megabytes():
+    files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".txt"}
+    assert sum(path.stat().st_size for path in files) <= 40e6
+
+
+def test_each_model_has_a_card_that_says_how_it_was_made():
+    for name in ("pipeline", "clip", "perceptual"):
+        card = (WEIGHTS / name / "README.md").read_text()
+        for row in ("data", "training", "last losses", "hardware", "hours", "command"):
+            assert f"| {row} |" in card, f"{name}'s card lacks {row}"
+
+
+def test_the_table_is_complete_and_its_prompts_are_dissimilar(table, mini_judges):
+    texts = table["prompt"].unique(maintain_order=True).to_list()
+    assert len(texts) >= 600
+    assert len(table) == len(texts) * paper.SEEDS * len(paper.STEP_COUNTS)
+    assert table.group_by("prompt_id").len()["len"].unique().to_list() == [paper.SEEDS * len(paper.STEP_COUNTS)]
+    assert prompts.nearest_similarity(mini_judges.clip.embed_texts(texts)).max() < paper.DISSIMILARITY
+    assert (table["evals"] == table["steps"]).all()
+
+
+def test_the_table_carries_the_configuration_that_made_it(mini_judges):
+    noted = scores.read_metadata(Path(MINI.scores))["configuration"]
+    assert noted == scores.configuration(MINI, mini_judges)
+
+
+def test_rows_of_the_table_come_out_again(table, mini_judges):
+    pipe = load_pipeline(MINI)
+    chosen = table.filter(pl.col("prompt_id").is_in([0, 1, 300]), pl.col("seed") == 2).sort("prompt_id", "steps")
+    texts = chosen["prompt"].unique(maintain_order=True).to_list()
+    rows = embed_prompts(pipe, texts, MINI.guidance).rows(range(len(texts)))
+    latents = noise(pipe, [2] * len(texts), MINI.image_size)
+    target = mini_judges.look(sample(pipe, rows, latents, paper.TARGET_STEPS, MINI.guidance))
+    for steps in (1, 3, 17):
+        again = mini_judges.measure(sample(pipe, rows, latents, steps, MINI.guidance), target)
+        shipped = chosen.filter(steps=steps)
+        for name in ("l_snr", "d_sim"):
+            torch.testing.assert_close(again[name], shipped[name].to_torch(), rtol=0.02, atol=0.005)
+        # a caption is a chain of choices: one that hangs by a hair may tip on another processor
+        same = (again["i_clip"] - shipped["i_clip"].to_torch()).abs() < 0.01
+        assert same.float().mean() >= 2 / 3
+
+
+def test_clip_finds_the_right_caption_of_held_out_scenes(mini_judges):
+    scenes = world.sample_scenes(256, seed=12)
+    pictures = mini_judges.clip.embed_images(world.draw(scenes))
+    texts = mini_judges.clip.embed_texts([scene.caption for scene in scenes])
+    assert evaluate.retrieval(pictures, texts, among=32) >= 0.95
+
+
+def test_the_shipped_predictor_never_saw_the_held_out_prompts_and_its_error_is_what_it_says(table):
+    advisor = StepAdvisor.from_pretrained("mini")
+    training, held_out = scores.split(table)
+    noted = json.loads((Path(MINI.advisor) / "config.json").read_text())
+    assert noted["training_prompts"] == training["prompt"].n_unique()
+    errors = evaluate.prediction_errors(advisor.predictors, advisor.clip, training, held_out).filter(model="BiLSTM")
+    for name, error in errors.select("metric", "error").iter_rows():
+        assert error == pytest.approx(noted["held_out_mae"][name], abs=2e-3)
+    assert not set(held_out["prompt"]) & set(training["prompt"])
