@@ -40,20 +40,6 @@ def _theme() -> alt.theme.ThemeConfig:
 alt.renderers.enable("svg")  # a notebook then holds pictures, not scripts, and papermill keeps them
 
 
-def _labelled(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.col("metric").replace_strict(LABELS))
-
-
-def _color(legend: alt.Legend | None = None) -> alt.Color:
-    scale = alt.Scale(domain=list(LABELS.values()), range=[COLORS[name] for name in LABELS])
-    return alt.Color("metric:N", title=None, scale=scale, legend=legend)
-
-
-def _dash(legend: alt.Legend | None = None) -> alt.StrokeDash:
-    scale = alt.Scale(domain=list(LABELS.values()), range=[DASHES[name] for name in LABELS])
-    return alt.StrokeDash("metric:N", title=None, scale=scale, legend=legend)
-
-
 def _steps(title: str = "denoising steps", last: int = 129) -> alt.X:
     scale = alt.Scale(type="log", domain=[1, last])
     return alt.X("steps:Q", title=title, scale=scale, axis=alt.Axis(values=[t for t in STEP_TICKS if t <= last]))
@@ -102,28 +88,30 @@ def _plateau_panel(
     return alt.layer(*layers).properties(width=210, height=150)
 
 
-def mean_curves(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
-    """Mean scores with the middle half shaded, labelled at the line: a frame of ``metric, steps, mean, low, high``."""
-    base = alt.Chart(_labelled(frame))
-    band = base.mark_area(opacity=0.14).encode(_steps(), alt.Y("low:Q", title="score"), alt.Y2("high:Q"), _color())
-    line = base.mark_line(point=alt.OverlayMarkDef(size=26)).encode(_steps(), alt.Y("mean:Q"), _color(), _dash())
-    last = alt.Chart(_labelled(frame.filter(pl.col("steps") == pl.col("steps").max())))
-    text = last.mark_text(align="left", dx=8, fontWeight="bold").encode(
-        _steps(), y="mean:Q", text="metric", color=_color()
-    )
-    return _titled(band + line + text, title, subtitle).properties(width=430, height=260)
+def mean_curves(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConcatChart:
+    """Mean scores with the middle half shaded, a panel a metric: a frame of ``metric, steps, mean, low, high``."""
+    panels = []
+    for name, label in LABELS.items():
+        base, value = alt.Chart(frame.filter(metric=name)), alt.Scale(zero=False)
+        band = base.mark_area(opacity=0.16, color=COLORS[name]).encode(
+            _steps(), alt.Y("low:Q", title=label, scale=value), alt.Y2("high:Q")
+        )
+        point = alt.OverlayMarkDef(size=26, color=COLORS[name])
+        line = base.mark_line(color=COLORS[name], strokeDash=DASHES[name], point=point).encode(_steps(), y="mean:Q")
+        panels.append((band + line).properties(width=210, height=170))
+    return _titled(alt.hconcat(*panels, spacing=28), title, subtitle)
 
 
-def lines(frame: pl.DataFrame, series: str, title: str, subtitle: str = "", *, y_title: str) -> alt.LayerChart:
-    """Several lines over the steps, labelled at their ends: a frame of ``steps, value`` and the ``series`` column."""
-    names = frame[series].unique(maintain_order=True).to_list()
-    color = alt.Color(f"{series}:N", scale=alt.Scale(domain=names, range=SERIES), legend=None)
-    dash = alt.StrokeDash(f"{series}:N", scale=alt.Scale(domain=names), legend=None)
-    value = alt.Y("value:Q", title=y_title)
-    line = alt.Chart(frame).mark_line(point=alt.OverlayMarkDef(size=26)).encode(_steps(), value, color, dash)
-    last = alt.Chart(frame.filter(pl.col("steps") == pl.col("steps").max()))
-    text = last.mark_text(align="left", dx=8, fontWeight="bold").encode(_steps(), value, color, text=series)
-    return _titled(line + text, title, subtitle).properties(width=430, height=260)
+def small_multiples(
+    frame: pl.DataFrame, series: str, title: str, subtitle: str = "", columns: int = 4
+) -> alt.ConcatChart:
+    """A panel for each value of ``series``, each on a scale of its own: a frame of ``steps, value`` and that column."""
+    panels = []
+    for (name,), part in frame.group_by(series, maintain_order=True):
+        line = alt.Chart(part).mark_line(color=INK, point=alt.OverlayMarkDef(size=26, color=INK))
+        line = line.encode(_steps(), alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
+        panels.append(line.properties(title=alt.TitleParams(name, fontSize=12), width=165, height=140))
+    return _titled(alt.concat(*panels, columns=columns), title, subtitle)
 
 
 def bars(
@@ -140,7 +128,8 @@ def errors(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConcatCh
     """Mean absolute errors with intervals, a panel a metric (Table 1): ``metric, model, error, low, high``."""
     panels = []
     for name, label in LABELS.items():
-        base = alt.Chart(frame.filter(metric=name)).encode(alt.Y("model:N", title=None, sort=None))
+        axis = alt.Undefined if not panels else alt.Axis(labels=False, ticks=False)  # named once, at the left
+        base = alt.Chart(frame.filter(metric=name)).encode(alt.Y("model:N", title=None, sort=None, axis=axis))
         span = base.mark_rule(strokeWidth=2, color=COLORS[name]).encode(
             alt.X("low:Q", title="mean absolute error", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4)),
             alt.X2("high:Q"),
@@ -163,7 +152,9 @@ def histogram(
 ) -> alt.Chart:
     """How often values fall into bins of a given width."""
     chart = alt.Chart(_binned(frame, x, width)).mark_bar(color=COLORS["d_sim"], stroke="white", strokeWidth=0.6)
-    chart = chart.encode(alt.X("bin:Q", title=x_title), alt.X2("end:Q"), alt.Y("count:Q", title=y_title))
+    chart = chart.encode(
+        alt.X("bin:Q", title=x_title), alt.X2("end:Q"), alt.Y("count:Q", title=y_title), y2=alt.datum(0)
+    )
     return _titled(chart, title, subtitle).properties(width=430, height=220)
 
 
@@ -187,6 +178,7 @@ def two_histograms(
             alt.X("bin:Q", title=x_title, scale=alt.Scale(domain=[low - width, high + width], nice=False)),
             alt.X2("end:Q"),
             alt.Y("count:Q", title="count"),
+            y2=alt.datum(0),
         )
         layers = [bars_]
         if rule is not None:

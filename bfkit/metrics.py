@@ -62,44 +62,50 @@ def _variance(images: torch.Tensor) -> torch.Tensor:
     return images.flatten(1).var(dim=1, unbiased=False)
 
 
-def _laplacian(images: torch.Tensor) -> torch.Tensor:
-    kernel = images.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3)
-    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), kernel)
+def _filter(images: torch.Tensor, mask: list[list[float]]) -> torch.Tensor:
+    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="reflect"), images.new_tensor(mask).view(1, 1, 3, 3))
 
 
 def _residual(gray: torch.Tensor) -> torch.Tensor:
+    """Eq. 2 with the SNR distance of the paper's reference 59: the share of variance that a Gaussian takes away."""
     return _variance(gray - gaussian_blur(gray)) / (_variance(gray) + VISIBLE)
 
 
-def _laplacian_share(gray: torch.Tensor) -> torch.Tensor:
-    detail = _variance(_laplacian(gray))
-    return detail / (detail + _variance(gray) + VISIBLE)
-
-
-def _laplacian_of_gaussian(gray: torch.Tensor) -> torch.Tensor:
-    detail = _variance(_laplacian(gaussian_blur(gray)))
-    return detail / (detail + _variance(gray) + VISIBLE)
-
-
-def _sharpness_lost(gray: torch.Tensor) -> torch.Tensor:
+def _residual_turned(gray: torch.Tensor) -> torch.Tensor:
+    """The same turned round: what is left of the variance, high for a blurred picture."""
     return 1 - _residual(gray).clamp(0, 1)
 
 
-# what Eq. 2 may mean, each in [0, 1] and read as "lower is better"
+def _laplacian(gray: torch.Tensor) -> torch.Tensor:
+    """The share of the variance that a Laplacian sees."""
+    detail = _variance(_filter(gray, [[0, 1, 0], [1, -4, 1], [0, 1, 0]]))
+    return detail / (detail + _variance(gray) + VISIBLE)
+
+
+def _laplacian_snr(gray: torch.Tensor) -> torch.Tensor:
+    """Signal-to-noise ratio in decibels, 60 dB being 1; high for a blurred picture, as the paper's text has it.
+
+    The noise is what the difference of two Laplacians lets through, which ignores straight edges (Immerkaer 1996, "Fast
+    noise variance estimation"); 36 is the sum of the mask's squares. A flat picture has the ratio of the two floors.
+    """
+    noise = _variance(_filter(gray, [[1, -2, 1], [-2, 4, -2], [1, -2, 1]])) / 36
+    return 10 * torch.log10((_variance(gray) + VISIBLE) / (noise + VISIBLE / 100)) / 60
+
+
+# what Eq. 2 and its text may mean, each in [0, 1] and read as "lower is better"; notebook 03 ranks them
 L_SNR_VARIANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "residual": _residual,
-    "laplacian": _laplacian_share,
-    "laplacian_of_gaussian": _laplacian_of_gaussian,
-    "sharpness_lost": _sharpness_lost,
+    "residual_turned": _residual_turned,
+    "laplacian": _laplacian,
+    "laplacian_snr": _laplacian_snr,
 }
-L_SNR_DEFAULT = "residual"
 
 
-def l_snr(images: torch.Tensor, variant: str = L_SNR_DEFAULT) -> torch.Tensor:
+def l_snr(images: torch.Tensor, variant: str = "residual") -> torch.Tensor:
     """L-SNR of pictures (N, 3, H, W) in [0, 1]: (N,) float32 in [0, 1], lower is better (Eq. 2).
 
-    The default is the signal-to-noise distance of the paper's reference 59 between a picture and its blurred self,
-    var(I - G * I) / var(I) on luminance, with G a Gaussian of sigma 1. A flat picture scores 0, not 0/0.
+    The default takes Eq. 2 at its word: var(I - G * I) / var(I) on luminance, with G a Gaussian of sigma 1. A flat
+    picture scores 0, not 0/0. Which reading moves steadily depends on the stack, so each profile names its own.
     Raises ValueError for an unknown variant or another shape.
     """
     if images.ndim != 4 or images.shape[1] != 3:
@@ -123,10 +129,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Judges:
-    """The two models that look at pictures; ``i_clip="image"`` compares pictures' own embeddings, the cheap variant."""
+    """The two models that look at pictures, and which readings of L-SNR and I-CLIP are meant."""
 
     embed_layout: Callable[[torch.Tensor], torch.Tensor]
     clip: Clip
+    l_snr: str = "residual"
     i_clip: Literal["caption", "image"] = "caption"
 
     @torch.inference_mode()
@@ -142,7 +149,7 @@ class Judges:
         """Every metric of pictures against their targets: name to (N,) float32 on the CPU."""
         seen = self.look(images)
         scores = {
-            "l_snr": l_snr(images),
+            "l_snr": l_snr(images, self.l_snr),
             "d_sim": (1 - (seen.layout * target.layout).sum(-1)).clamp(0, 1),
             "i_clip": (seen.meaning * target.meaning).sum(-1).clamp(0, 1),
         }
@@ -152,4 +159,4 @@ class Judges:
 def load_judges(profile: Profile, device: torch.device | str = "cpu") -> Judges:
     """The judges of a profile, on a device."""
     embedder = load_embedder(Path(profile.perceptual)).to(device)
-    return Judges(embedder.embed, load_clip(profile.clip, device), profile.i_clip)
+    return Judges(embedder.embed, load_clip(profile.clip, device), profile.l_snr, profile.i_clip)

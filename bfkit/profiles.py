@@ -37,6 +37,7 @@ class Profile:
     perceptual: str  # the D-SIM embedder's folder
     image_size: int
     guidance: float
+    l_snr: str = "residual"  # which of metrics.L_SNR_VARIANTS; the paper's text and Eq. 2 differ
     i_clip: Literal["caption", "image"] = (
         "caption"  # compare captions (Eq. 4) or, cheaper, the pictures' own embeddings
     )
@@ -63,6 +64,7 @@ PROFILES: dict[str, Profile] = {
         perceptual=str(WEIGHTS / "perceptual"),
         image_size=64,
         guidance=3.0,
+        l_snr="laplacian_snr",  # of the readings, the one that moves steadily with this stack's steps: notebook 03
         predictor=PredictorSettings(hidden=64, rate=1e-3, epochs={"l_snr": 40, "d_sim": 40, "i_clip": 40}),
         advisor=str(WEIGHTS / "advisor"),
         scores=str(DATA / "scores.parquet"),

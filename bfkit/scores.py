@@ -20,7 +20,7 @@ from diffusers import DiffusionPipeline
 from numpy.typing import ArrayLike
 
 from . import cost, generate, paper
-from .metrics import L_SNR_DEFAULT, Judges
+from .metrics import Judges
 from .profiles import Profile
 
 SCHEMA = pl.Schema(
@@ -68,7 +68,7 @@ def configuration(profile: Profile) -> dict:
         "one_step_at": generate.FIRST_TIMESTEP,
         "seeds": list(profile.seeds),
         "step_counts": list(profile.step_counts),
-        "l_snr": L_SNR_DEFAULT,
+        "l_snr": profile.l_snr,
         "i_clip": profile.i_clip,
     }
 

@@ -45,11 +45,10 @@ FIGURES = {
         _curves(PROMPTS[:1]), _plan(PROMPTS[:1]), _curves(PROMPTS[:1]).filter(pl.col("steps") < 5)
     ),
     "mean_curves": lambda: charts.mean_curves(_bands(), "title", "subtitle"),
-    "lines": lambda: charts.lines(
+    "small_multiples": lambda: charts.small_multiples(
         pl.DataFrame({"steps": [1, 2, 1, 2], "value": [1, 2, 3, 4], "reading": ["a", "a", "b", "b"]}),
         "reading",
         "title",
-        y_title="value",
     ),
     "bars": lambda: charts.bars(VALUES, "value", "set", "title", x_title="value"),
     "errors": lambda: charts.errors(_errors(), "title", "subtitle"),

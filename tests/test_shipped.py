@@ -47,9 +47,9 @@ def test_the_table_is_complete_and_its_prompts_are_dissimilar(table, mini_judges
     assert (table["evals"] == table["steps"]).all()
 
 
-def test_the_table_carries_the_configuration_that_made_it(mini_judges):
+def test_the_table_carries_the_configuration_that_made_it():
     noted = scores.read_metadata(Path(MINI.scores))["configuration"]
-    assert noted == scores.configuration(MINI, mini_judges)
+    assert noted == scores.configuration(MINI)
 
 
 def test_rows_of_the_table_come_out_again(table, mini_judges):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -75,9 +75,12 @@ def fit(name: str, model: nn.Module, loss: Loss, stage: Stage, seed: int, work: 
     )
     start, history = 0, {"seconds": 0.0, "losses": {}}
     if path.exists():
-        with safe_open(path, "pt") as file:
-            start, history = int(file.metadata()["step"]), json.loads(file.metadata()["history"])
-        flat = load_file(path, device=str(device))
+        try:
+            with safe_open(path, "pt") as file:
+                start, history = int(file.metadata()["step"]), json.loads(file.metadata()["history"])
+            flat = load_file(path, device=str(device))
+        except SafetensorError as error:
+            raise ValueError(f"the checkpoint {path} is damaged ({error}): delete it to start {name} again") from None
         parts: dict[str, dict] = {"model": {}, "average": {}, "moments": {}}
         for key, value in flat.items():
             part, rest = key.split("/", 1)

@@ -181,7 +181,10 @@ def save_embedder(model: PerceptualEmbedder, folder: Path) -> None:
 
 
 def load_embedder(folder: Path) -> PerceptualEmbedder:
-    """Read what ``save_embedder`` wrote; FileNotFoundError if a file is missing."""
+    """Read what ``save_embedder`` wrote; FileNotFoundError names the file that is missing."""
+    for needed in ("config.json", "model.safetensors"):
+        if not (folder / needed).is_file():
+            raise FileNotFoundError(f"no perceptual embedder in {folder}: {needed} is missing; name another folder")
     config = json.loads((folder / "config.json").read_text())
     model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"])
     model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
