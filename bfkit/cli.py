@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import papermill
 import polars as pl
 import torch
 
@@ -37,7 +38,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
     clip = load_clip(profile.clip, DEVICE)
     chosen = prompts.select_prompts(list(prompts.mini_captions()), clip, count)
-    shards = launch.build_dataset(profile, chosen, arguments.out, DEVICE, arguments.workers)
+    shards = launch.build_dataset(profile, chosen, arguments.out, DEVICE, arguments.workers, arguments.compile)
     frame = scores.read_scores(arguments.out)
     print(f"{len(shards)} shards, {len(frame):,} rows in {arguments.out}")
     if arguments.table:
@@ -110,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
     )
     command.add_argument("--workers", type=int, default=1, help="processes that share the work (default 1)")
+    command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
     command = add("train", train)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
@@ -133,6 +135,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, FileNotFoundError) as error:
             print(f"bfkit: {error}", file=sys.stderr)
             return 2
+        except papermill.PapermillExecutionError as error:
+            print(
+                f"bfkit: a notebook failed in cell {error.exec_count}: {error.ename}: {error.evalue}", file=sys.stderr
+            )
+            return 1
         except KeyboardInterrupt:
             print("bfkit: stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
             return 130

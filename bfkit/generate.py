@@ -21,7 +21,11 @@ MAX_STEPS = 1000
 
 def check_steps(steps: int) -> int:
     """``steps`` if it is a whole number from 1 to 1000; ValueError otherwise."""
-    if isinstance(steps, bool) or int(steps) != steps or not 1 <= steps <= MAX_STEPS:
+    try:
+        whole = not isinstance(steps, bool) and int(steps) == steps and 1 <= steps <= MAX_STEPS
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
         raise ValueError(f"a step count must be a whole number from 1 to {MAX_STEPS}; got {steps!r}")
     return int(steps)
 
@@ -60,14 +64,15 @@ def load_pipeline(profile: Profile, device: torch.device | str = "cpu") -> Diffu
     Raises FileNotFoundError with a way out where a local folder has no pipeline in it.
     """
     folder = Path(profile.pipeline)
-    if folder.is_absolute() and not (folder / "model_index.json").is_file():
+    local = folder.is_absolute() or folder.is_dir()
+    if local and not (folder / "model_index.json").is_file():
         raise FileNotFoundError(
             f"no pipeline in {folder}: model_index.json is missing; train the miniature with "
             "`python -m bfkit.mini.train` or name another folder"
         )
     with _without_progress_bars():
         pipe = StableDiffusionPipeline.from_pretrained(
-            profile.pipeline, dtype=torch.float32, use_safetensors=True, local_files_only=folder.is_absolute()
+            profile.pipeline, dtype=torch.float32, use_safetensors=True, local_files_only=local
         )
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing=profile.spacing)
     pipe.set_progress_bar_config(disable=True)

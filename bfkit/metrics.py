@@ -147,7 +147,10 @@ class Judges:
 
     def measure(self, images: torch.Tensor, target: Look) -> dict[str, torch.Tensor]:
         """Every metric of pictures against their targets: name to (N,) float32 on the CPU."""
-        seen = self.look(images)
+        return self.compare(images, self.look(images), target)
+
+    def compare(self, images: torch.Tensor, seen: Look, target: Look) -> dict[str, torch.Tensor]:
+        """``measure`` for pictures that have been looked at already."""
         scores = {
             "l_snr": l_snr(images, self.l_snr),
             "d_sim": (1 - (seen.layout * target.layout).sum(-1)).clamp(0, 1),

@@ -27,11 +27,12 @@ def plateau_step(
     """The last step at which a curve still stands out from its own median (Eq. 7).
 
     t* = max {t : m_t >= median(m) + weight * std(m)}, with the population standard deviation (ddof 0). The paper writes
-    mu and calls it the median; ``center="mean"`` is the other reading. Eq. 7 reads a falling
-    curve; a rising one (``lower_is_better=False``, I-CLIP) is turned over first, since otherwise the last step would
-    always be the answer. ``values`` has one entry a step; ``steps`` names them (default 1, 2, ...). The threshold is
-    strict about flat curves: with no spread, nothing stands out, and the first step is the answer, as it is when no
-    value reaches the threshold. Raises ValueError on an empty curve or a value that is not finite.
+    mu and calls it the median; ``center="mean"`` is the other reading. Eq. 7 reads a falling curve; a rising one
+    (``lower_is_better=False``, I-CLIP) is turned over first, since otherwise the answer would be its last step, or none.
+
+    ``values`` has one entry a step; ``steps`` names them (default 1, 2, ...). Where nothing stands out, because the
+    curve is flat or no value reaches the threshold, the first step is the answer. Raises ValueError on an empty curve
+    or a value that is not finite.
     """
     curve = np.asarray(values, float)
     if curve.ndim != 1 or not len(curve):

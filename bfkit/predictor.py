@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
@@ -146,12 +147,18 @@ def load(folder: Path) -> tuple[Predictors, dict]:
             raise FileNotFoundError(
                 f"no trained predictor in {folder}: {needed} is missing; train one with `bfkit train`"
             )
-    config = json.loads((folder / "config.json").read_text())
-    settings = PredictorSettings(**config.pop("settings"))
-    embed_dim = config.pop("embed_dim")
-    tensors = load_file(folder / "model.safetensors")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        settings = PredictorSettings(**config.pop("settings"))
+        embed_dim = config.pop("embed_dim")
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}): train the predictor again") from None
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except SafetensorError as error:
+        raise ValueError(f"{folder / 'model.safetensors'} is damaged ({error}): train the predictor again") from None
     networks = {}
-    for name in paper.METRICS:
+    for name in [metric for metric in paper.METRICS if any(key.startswith(f"{metric}.") for key in tensors)]:
         network = CurvePredictor(embed_dim, settings)
         own = {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{name}.")}
         network.load_state_dict(own)

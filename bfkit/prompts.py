@@ -28,7 +28,9 @@ def select_dissimilar(
     the threshold. Exact: similarities are float64, rounded to 12 digits, so that the block size changes speed only.
     Returns rising indices, int64. Raises ValueError if a row is not finite or the shape is not (N, D).
     """
-    rows = np.asarray(embeddings.cpu() if isinstance(embeddings, torch.Tensor) else embeddings, dtype=np.float64)
+    rows = np.asarray(
+        embeddings.detach().cpu().double() if isinstance(embeddings, torch.Tensor) else embeddings, dtype=np.float64
+    )
     if rows.ndim != 2:
         raise ValueError(f"embeddings must be (N, D); got shape {rows.shape}")
     if not np.isfinite(rows).all():

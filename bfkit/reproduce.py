@@ -64,7 +64,13 @@ def run(profile: Profile, out: Path, only: Sequence[str] = (), parameters: Mappi
         settings = {"profile": profile.name, "out": str(out), **FULL.get(notebook.stem, {}), **given}
         executed = out / "notebooks" / notebook.name
         papermill.execute_notebook(
-            notebook, executed, settings, cwd=NOTEBOOKS, progress_bar={"mininterval": 1.0}, kernel_name="python3"
+            notebook,
+            executed,
+            settings,
+            cwd=NOTEBOOKS,
+            progress_bar={"mininterval": 1.0},
+            kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],
         )
         page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
         executed.with_suffix(".html").write_text(page)

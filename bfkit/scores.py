@@ -84,7 +84,7 @@ def read_metadata(path: Path) -> dict:
         noted = pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(
-            f"{path} is no complete parquet file ({str(error).splitlines()[0]}): delete it and run again"
+            f"{path} is no complete parquet file ({_first_line(error)}): delete it and run again"
         ) from None
     if METADATA not in noted:
         raise ValueError(f"{path} was not written by `bfkit dataset`: it has no configuration in its metadata")
@@ -126,8 +126,9 @@ def _measure_prompts(
             with generate.EvaluationCounter(pipe) as counter:
                 images = generate.sample(pipe, texts, latents, steps, profile.guidance)
             seconds = (time.perf_counter() - began) / len(part)
-            target = judges.look(images) if target is None else target
-            scores = judges.measure(images, target)
+            seen = judges.look(images)
+            target = seen if target is None else target
+            scores = judges.compare(images, seen, target)
             for name, values in scores.items():
                 if not torch.isfinite(values).all():
                     row = part[int(torch.nonzero(~torch.isfinite(values))[0])][0]
@@ -214,17 +215,27 @@ def read_scores(source: str | Path) -> pl.DataFrame:
     frames = []
     for path in paths:
         read_metadata(path)
-        frame = pl.read_parquet(path)
+        try:
+            frame = pl.read_parquet(path)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"{path} cannot be read ({_first_line(error)}): delete it and run again") from None
         if missing := [name for name in SCHEMA if name not in frame.columns]:
             raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
-        frames.append(frame.select(SCHEMA.names()).cast(SCHEMA))
-    table = pl.concat(frames).unique(ORDER, keep="first").sort(ORDER)
+        try:
+            frames.append(frame.select(SCHEMA.names()).cast(SCHEMA))
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"{path} has a column of the wrong type ({_first_line(error)})") from None
+    table = pl.concat(frames)
     texts = table.group_by("prompt_id").agg(pl.col("prompt").unique()).filter(pl.col("prompt").list.len() > 1)
     if len(texts):
         raise ValueError(
             f"{source} mixes two lists of prompts (id {texts['prompt_id'][0]}: {' / '.join(texts['prompt'][0])})"
         )
-    return table
+    return table.unique(ORDER, keep="first").sort(ORDER)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def split(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -242,9 +253,9 @@ def mean_curves(frame: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray], 
     """
     means = frame.group_by("prompt_id", "prompt", "steps").agg(pl.col(paper.METRICS).mean()).sort("prompt_id", "steps")
     steps = tuple(means["steps"].unique().sort().to_list())
-    prompts = means["prompt"].unique(maintain_order=True).to_list()
+    prompts = means.unique("prompt_id", keep="first").sort("prompt_id")["prompt"].to_list()
     if len(means) != len(prompts) * len(steps):
-        counts = means.group_by("prompt").len().filter(pl.col("len") < len(steps))["prompt"]
+        counts = means.group_by("prompt_id", "prompt").len().filter(pl.col("len") < len(steps))["prompt"]
         raise ValueError(f"{counts[0]!r} lacks some of the step counts {steps}: make the dataset again to fill the gap")
     shape = (len(prompts), len(steps))
     return prompts, {name: means[name].to_numpy().reshape(shape) for name in paper.METRICS}, steps

@@ -29,12 +29,14 @@ class Task:
         self.stage, self.killed_at = stage, killed_at
         self.seen: dict[int, torch.Tensor] = {}
         self.losses: list[float] = []
+        self.samples: set[float] = set()
 
     def loss(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if step == self.killed_at:
             raise Killed
         self.seen[step] = self.model.weight.detach().clone()
         inputs = torch.randn(self.stage.batch, 3, generator=generator)
+        self.samples.add(inputs.sum().item())
         targets = inputs @ torch.tensor([[1.0], [-0.5], [0.25]]) + 0.5
         error = self.model(inputs).float() - targets
         self.losses.append(error.square().mean().item())
@@ -62,6 +64,7 @@ def test_a_line_is_learnt_and_the_report_says_how(tmp_path):
     torch.testing.assert_close(task.model.weight.data, torch.tensor([[1.0, -0.5, 0.25]]), atol=0.05, rtol=0)
     torch.testing.assert_close(task.model.bias.data, torch.tensor([0.5]), atol=0.05, rtol=0)
     assert report["steps"] == 300
+    assert len(task.samples) == 300, "every step has noise of its own"
     assert set(report["losses"]) == {"squares", "absolute"}
     assert 0 < report["losses"]["squares"] < task.losses[0] / 2
     assert report["seconds"] > 0

@@ -28,10 +28,29 @@ def grey(image: torch.Tensor) -> np.ndarray:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def share_lost_by_blurring(image: torch.Tensor) -> float:
-    """var(I - G * I) / var(I) by scipy, in float64."""
-    picture = grey(image)
+def share_lost_by_blurring(picture: np.ndarray) -> float:
+    """var(I - G * I) / var(I), Eq. 2 at its word."""
     return np.var(picture - ndimage.gaussian_filter(picture, 1.0, mode="mirror", truncate=4)) / np.var(picture)
+
+
+def share_seen_by_a_laplacian(picture: np.ndarray) -> float:
+    detail = np.var(ndimage.laplace(picture, mode="mirror"))
+    return detail / (detail + np.var(picture))
+
+
+def decibels_over_noise(picture: np.ndarray) -> float:
+    """Immerkaer's noise estimate, in units of 60 dB."""
+    mask = np.outer([1, -2, 1], [1, -2, 1])
+    noise = np.var(ndimage.convolve(picture, mask, mode="mirror")) / (mask**2).sum()
+    return np.log10(np.var(picture) / noise) / 6
+
+
+EXPECTED = {  # by scipy, in float64, without the floors that only flat pictures need
+    "residual": share_lost_by_blurring,
+    "residual_turned": lambda picture: 1 - share_lost_by_blurring(picture),
+    "laplacian": share_seen_by_a_laplacian,
+    "laplacian_snr": decibels_over_noise,
+}
 
 
 # --- the registry ---------------------------------------------------------------------------------------------------
@@ -62,10 +81,20 @@ def test_the_blur_is_scipys_gaussian_filter(noisy, sigma):
             np.testing.assert_allclose(values.numpy(), expected, atol=2e-6)
 
 
-def test_l_snr_is_the_share_of_variance_lost_by_blurring(drawn, noisy):
+def test_every_variant_is_compared_with_scipy():
+    assert EXPECTED.keys() == L_SNR_VARIANTS.keys()
+
+
+@pytest.mark.parametrize("variant", EXPECTED)
+def test_l_snr_is_what_scipy_computes(drawn, noisy, variant):
     for images in (drawn, noisy):
-        expected = [share_lost_by_blurring(image) for image in images]
-        np.testing.assert_allclose(l_snr(images).numpy(), expected, rtol=0.02, atol=2e-4)
+        expected = [EXPECTED[variant](grey(image)) for image in images]
+        np.testing.assert_allclose(l_snr(images, variant), np.clip(expected, 0, 1), rtol=0.02, atol=2e-3)
+
+
+def test_the_default_takes_eq_2_at_its_word(drawn):
+    expected = [share_lost_by_blurring(grey(image)) for image in drawn]
+    np.testing.assert_allclose(l_snr(drawn), expected, rtol=0.02, atol=2e-4)
 
 
 def test_l_snr_reads_luminance():
@@ -127,8 +156,9 @@ def test_pictures_of_another_shape_are_refused_with_a_sentence(shape):
 
 
 def test_an_unknown_variant_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown L-SNR variant 'gaussian': choose one of residual, laplacian"):
+    with pytest.raises(ValueError, match="unknown L-SNR variant 'gaussian': choose one of residual, ") as error:
         l_snr(torch.zeros(1, 3, 64, 64), "gaussian")
+    assert all(variant in str(error.value) for variant in L_SNR_VARIANTS)
 
 
 # --- D-SIM and I-CLIP -----------------------------------------------------------------------------------------------
@@ -139,7 +169,13 @@ def test_a_target_against_itself_has_the_best_scores(judges, drawn):
     assert tuple(scores) == tuple(METRICS)
     torch.testing.assert_close(scores["d_sim"], torch.zeros(len(drawn)), atol=1e-5, rtol=0)
     torch.testing.assert_close(scores["i_clip"], torch.ones(len(drawn)), atol=1e-5, rtol=0)
-    torch.testing.assert_close(scores["l_snr"], l_snr(drawn))
+
+
+@pytest.mark.parametrize("variant", L_SNR_VARIANTS)
+def test_the_judges_read_l_snr_as_their_profile_says(judges, random_profile, drawn, variant):
+    assert judges.l_snr == random_profile.l_snr
+    scores = replace(judges, l_snr=variant).measure(drawn[:4], judges.look(drawn[4:8]))
+    torch.testing.assert_close(scores["l_snr"], l_snr(drawn[:4], variant))
 
 
 def test_d_sim_is_one_minus_the_cosine_of_layout_embeddings(judges, drawn, random_parts):

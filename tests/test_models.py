@@ -43,8 +43,6 @@ def assert_half_precision_copy(loaded: torch.nn.Module, original: torch.nn.Modul
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_the_seed_decides_every_weight_and_none_is_wild(name):
-    memory = torch.full((1_000_000,), 1e30)  # freed again: what is left uninitialised would show it
-    del memory
     weights = []
     for _ in range(2):
         torch.manual_seed(3)
@@ -52,6 +50,7 @@ def test_the_seed_decides_every_weight_and_none_is_wild(name):
     for key, values in weights[0].items():
         assert torch.equal(values, weights[1][key]), key
         assert values.abs().max() < 10, key
+        assert values.ndim < 2 or values.std() > 1e-3, key  # memory that nobody wrote to is often zero
 
 
 @torch.no_grad()

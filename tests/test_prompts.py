@@ -85,6 +85,12 @@ def test_lists_arrays_and_tensors_are_read_alike(kind):
     assert kept.dtype == np.int64
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_tensors_fresh_from_a_model_are_read_whatever_their_precision(dtype):
+    rows = torch.as_tensor(crowded_rows(5, count=40)).to(dtype).requires_grad_()
+    assert select_dissimilar(rows).tolist() == plain_loop(rows.detach().double().numpy(), 0.75)
+
+
 def test_no_rows_give_no_indices():
     kept = select_dissimilar(np.zeros((0, 16)))
     assert kept.shape == (0,)

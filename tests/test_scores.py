@@ -283,6 +283,7 @@ def test_several_processes_make_the_same_table(tmp_path, brief, undisturbed):
         ({"step_counts": (1, 2, 5)}, "step_counts"),
         ({"spacing": "trailing"}, "scheduler"),
         ({"i_clip": "image"}, "i_clip"),
+        ({"l_snr": "laplacian"}, "l_snr"),
         ({"seeds": (0,), "guidance": 2.0}, "guidance, seeds"),
     ],
 )

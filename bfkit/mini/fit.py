@@ -86,7 +86,7 @@ def fit(name: str, model: nn.Module, loss: Loss, stage: Stage, seed: int, work: 
             part, rest = key.split("/", 1)
             parts[part][rest] = value
         model.load_state_dict(parts["model"])
-        average = parts["average"]
+        average = {key: parts["average"][key] for key in average}  # a file has its own order
         _restore_moments(optimizer, parts["moments"])
     began, saved, running = time.monotonic(), time.monotonic(), dict(history["losses"])
     spent = history["seconds"]

@@ -111,7 +111,10 @@ def training_scheduler() -> DDPMScheduler:
 def build_clip() -> CoCa:
     """Embeds texts and pictures (normalised as ``clip_normalize`` does) into 128 numbers, and captions pictures."""
     config = {key: value for key, value in _clip_config().items() if key != "custom_text"}
-    return CoCa(**config)
+    model = CoCa(**config)
+    head = model.text_decoder.text_projection  # open_clip leaves it as the memory happened to be
+    nn.init.normal_(head, std=head.shape[0] ** -0.5)
+    return model
 
 
 def _clip_config() -> dict:
