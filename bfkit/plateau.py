@@ -28,7 +28,7 @@ def plateau_step(
 
     t* = max {t : m_t >= median(m) + weight * std(m)}, with the population standard deviation (ddof 0). The paper writes
     mu and calls it the median; ``center="mean"`` is the other reading. Eq. 7 reads a falling curve; a rising one
-    (``lower_is_better=False``, I-CLIP) is turned over first, since otherwise the answer would be its last step, or none.
+    (``lower_is_better=False``, I-CLIP) is turned over first: otherwise the answer would be its last step, or none.
 
     ``values`` has one entry a step; ``steps`` names them (default 1, 2, ...). Where nothing stands out, because the
     curve is flat or no value reaches the threshold, the first step is the answer. Raises ValueError on an empty curve

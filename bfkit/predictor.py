@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +20,24 @@ from tqdm.auto import tqdm
 
 from . import paper
 from .profiles import PredictorSettings
+from .scores import interpolate
+
+RANGE_FLOOR = 0.05  # of the widest step's range: a step where all prompts agree must not drown the others
 
 
 class CurvePredictor(nn.Module):
-    """theta_m of Eq. 6: prompt embeddings (N, D) to a metric at steps 1..T, (N, T) in (0, 1).
+    """theta_m of Eq. 6: prompt embeddings (N, D) to a metric at the G steps of the grid, (N, G) in (0, 1).
 
     The prompt is added to a learned embedding of each step, as BERT adds positions; a two-way LSTM walks along the
-    steps, and an MLP with a sigmoid reads the score off its two states.
+    steps, and an MLP with a sigmoid reads the score off its two states. The sigmoid spans the range that the training
+    prompts have at each step, ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
     """
 
     def __init__(self, embed_dim: int, settings: PredictorSettings) -> None:
         super().__init__()
         self.scale = math.sqrt(embed_dim)  # a normalised prompt then weighs as much as a step's embedding
-        self.register_buffer("positions", torch.arange(settings.steps), persistent=False)
-        self.step_embedding = nn.Embedding(settings.steps, embed_dim)
+        self.register_buffer("positions", torch.arange(len(settings.grid)), persistent=False)
+        self.step_embedding = nn.Embedding(len(settings.grid), embed_dim)
         between = settings.dropout if settings.layers > 1 else 0.0
         self.lstm = nn.LSTM(
             embed_dim, settings.hidden, settings.layers, batch_first=True, bidirectional=True, dropout=between
@@ -43,9 +47,13 @@ class CurvePredictor(nn.Module):
             nn.Linear(2 * settings.hidden, settings.mlp), nn.ReLU(), nn.Linear(settings.mlp, 1), nn.Sigmoid()
         )
 
+        self.register_buffer("low", torch.zeros(len(settings.grid)))
+        self.register_buffer("high", torch.ones(len(settings.grid)))
+
     def forward(self, prompts: torch.Tensor) -> torch.Tensor:
         inputs = self.scale * prompts.unsqueeze(1) + self.step_embedding(self.positions)
-        return self.mlp(self.dropout(self.lstm(inputs)[0])).squeeze(-1)
+        share = self.mlp(self.dropout(self.lstm(inputs)[0])).squeeze(-1)
+        return self.low + (self.high - self.low) * share
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,9 @@ class Predictors:
 
     @torch.inference_mode()
     def __call__(self, prompts: torch.Tensor) -> dict[str, np.ndarray]:
-        """Prompt embeddings (N, D) to each metric's curve at steps 1..T: (N, T) float32."""
-        return {name: network.eval()(prompts.float()).cpu().numpy() for name, network in self.networks.items()}
+        """Prompt embeddings (N, D) to each metric's curve at every step from 1 to the grid's last, T: (N, T)."""
+        rows = {name: network.eval()(prompts.float()).cpu().numpy() for name, network in self.networks.items()}
+        return {name: interpolate(values, self.settings.grid) for name, values in rows.items()}
 
 
 def fit_curve(
@@ -70,20 +79,27 @@ def fit_curve(
     seed: int = 0,
     progress: Callable[[float], None] = lambda loss: None,
 ) -> CurvePredictor:
-    """Train one network on prompt embeddings (N, D) and dense curves (N, T) in [0, 1] with squared error.
+    """Train one network on prompt embeddings (N, D) and curves (N, T) in [0, 1] at steps 1..T with squared error.
 
-    ``progress`` is called after every epoch with its mean loss. Seeded; the rate falls to zero along a cosine.
+    Of the curve it sees the steps of the grid: all of them, as in the paper, or those that were drawn. ``progress`` is
+    called after every epoch with its mean loss. Seeded; the rate falls to zero along a cosine.
     """
     torch.manual_seed(seed)
-    targets = torch.as_tensor(curves, dtype=torch.float32)
+    targets = torch.as_tensor(curves[:, np.asarray(settings.grid) - 1], dtype=torch.float32)
     network = CurvePredictor(prompts.shape[1], settings)
+    network.low.copy_(targets.amin(dim=0))
+    network.high.copy_(targets.amax(dim=0))
+    spans = network.high - network.low
+    weights = 1 / (
+        spans + RANGE_FLOOR * spans.max() + 1e-8
+    )  # an error counts as a share of what there is to tell apart
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.rate)
     batches = math.ceil(len(prompts) / settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     for _ in range(epochs):
         total = 0.0
         for rows in torch.randperm(len(prompts)).split(settings.batch):
-            loss = (network(prompts[rows].float()) - targets[rows]).square().mean()
+            loss = ((network(prompts[rows].float()) - targets[rows]) * weights).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -94,8 +110,12 @@ def fit_curve(
 
 
 def fit(prompts: torch.Tensor, curves: dict[str, np.ndarray], settings: PredictorSettings, seed: int = 0) -> Predictors:
-    """Train one network for each metric's dense curves (N, T); shows a progress bar."""
-    settings = replace(settings, steps=next(iter(curves.values())).shape[1])
+    """Train one network for each metric's curves (N, T) at steps 1..T; shows a progress bar.
+
+    Raises ValueError if the grid goes beyond T.
+    """
+    if settings.grid[-1] > (last := next(iter(curves.values())).shape[1]):
+        raise ValueError(f"the grid goes to step {settings.grid[-1]}, the curves to {last}: shorten the grid")
     networks = {}
     with tqdm(total=sum(settings.epochs[name] for name in curves), desc="training the predictor", unit="epoch") as bar:
         for name, values in curves.items():
@@ -149,7 +169,8 @@ def load(folder: Path) -> tuple[Predictors, dict]:
             )
     try:
         config = json.loads((folder / "config.json").read_text())
-        settings = PredictorSettings(**config.pop("settings"))
+        settings = config.pop("settings")
+        settings = PredictorSettings(**{**settings, "grid": tuple(settings["grid"])})
         embed_dim = config.pop("embed_dim")
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'config.json'} is damaged ({error!r}): train the predictor again") from None

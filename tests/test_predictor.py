@@ -12,7 +12,9 @@ from bfkit.predictor import CurvePredictor, absolute_error, fit, fit_curve, load
 from bfkit.profiles import PredictorSettings
 
 STEPS, WIDTH = 16, 8
-SETTINGS = PredictorSettings(layers=1, hidden=16, mlp=16, dropout=0.0, batch=16, rate=0.01, steps=STEPS)
+SETTINGS = PredictorSettings(
+    layers=1, hidden=16, mlp=16, dropout=0.0, batch=16, rate=0.01, grid=tuple(range(1, STEPS + 1))
+)
 BRIEF = replace(SETTINGS, epochs=dict.fromkeys(paper.METRICS, 1))
 
 
@@ -46,7 +48,7 @@ def trained():
 @pytest.mark.parametrize(("count", "steps", "layers"), [(1, 5, 1), (7, 16, 2), (3, 129, 1)])
 def test_a_curve_has_one_value_a_step_between_0_and_1(count, steps, layers):
     torch.manual_seed(0)
-    network = CurvePredictor(WIDTH, replace(SETTINGS, steps=steps, layers=layers)).eval()
+    network = CurvePredictor(WIDTH, replace(SETTINGS, grid=tuple(range(1, steps + 1)), layers=layers)).eval()
     with torch.no_grad():
         curves = network(prompts(count, seed=1))
         wild = network(1e3 * prompts(count, seed=1))
@@ -112,7 +114,7 @@ def test_every_metric_gets_its_own_network_as_long_as_its_curve(trained):
     predictors, rows = trained
     curves = predictors(rows)
     assert tuple(curves) == paper.METRICS
-    assert predictors.settings.steps == STEPS
+    assert predictors.settings.grid == tuple(range(1, STEPS + 1))
     for name, values in curves.items():
         assert values.shape == (48, STEPS)
         assert values.dtype == np.float32
