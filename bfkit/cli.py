@@ -14,6 +14,7 @@ import torch
 from . import launch, predictor, prompts, reproduce, scores
 from .advisor import StepAdvisor
 from .clip import load_clip
+from .generate import check_steps
 from .metrics import METRICS
 from .profiles import PROFILES, Profile, get_profile
 
@@ -34,6 +35,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     count = profile.prompts if arguments.prompts is None else arguments.prompts
     if count < 1:
         raise ValueError(f"--prompts must be at least 1; got {count}")
+    for number in arguments.steps or ():
+        check_steps(number)
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
     clip = load_clip(profile.clip, DEVICE)
@@ -129,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; bad input ends with one sentence on stderr and exit code 2."""
     arguments = build_parser().parse_args(argv)
     with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"bfkit: note: {message}", file=sys.stderr)
         try:
             arguments.action(get_profile(arguments.profile), arguments)

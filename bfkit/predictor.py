@@ -68,7 +68,7 @@ class Predictors:
     def __call__(self, prompts: torch.Tensor) -> dict[str, np.ndarray]:
         """Prompt embeddings (N, D) to each metric's curve at every step from 1 to the grid's last, T: (N, T)."""
         rows = {name: network.eval()(prompts.float()).cpu().numpy() for name, network in self.networks.items()}
-        return {name: interpolate(values, self.settings.grid) for name, values in rows.items()}
+        return {name: interpolate(values, self.settings.grid).astype(np.float32) for name, values in rows.items()}
 
 
 def fit_curve(
