@@ -3,7 +3,7 @@
 A run with your own models is ``replace(PROFILES["mini"], name="own", pipeline="folder-or-id", ...)``.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -80,6 +80,3 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     return PROFILES[name]
-
-
-__all__ = ["PROFILES", "PredictorSettings", "Profile", "get_profile", "replace"]
