@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from .generate import load_pipeline
 from .metrics import Judges, load_judges
 from .profiles import Profile
-from .scores import PROMPTS_A_SHARD, Shard, configuration, plan_shards, write_shard
+from .shards import PROMPTS_A_SHARD, Shard, configuration, plan_shards, write_shard
 
 
 def build_dataset(

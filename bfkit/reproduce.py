@@ -70,7 +70,7 @@ def run(profile: Profile, out: Path, only: Sequence[str] = (), parameters: Mappi
             cwd=NOTEBOOKS,
             progress_bar={"mininterval": 1.0},
             kernel_name="python3",
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=["--log-level=CRITICAL"],
         )
         page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
         executed.with_suffix(".html").write_text(page)

@@ -1,27 +1,15 @@
-"""The dataset: every prompt x seed x step count drawn and measured, as parquet shards; and the curves made of it.
+"""The score table: one row an image, as parquet; its split by prompt, and the curves made of it."""
 
-A shard holds a few prompts, is written in one move, and carries the configuration that made it in its metadata. What
-is finished is told by the shards alone, so a run that was killed is resumed by running it again.
-"""
-
-import hashlib
 import json
 import os
-import platform
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
-from diffusers import DiffusionPipeline
 from numpy.typing import ArrayLike
 
-from . import cost, generate, paper
-from .metrics import Judges
-from .profiles import Profile
+from . import paper
 
 SCHEMA = pl.Schema(
     {
@@ -38,44 +26,18 @@ SCHEMA = pl.Schema(
     }
 )
 ORDER = ("prompt_id", "seed", "steps")
-PROMPTS_A_SHARD = 8
 METADATA = "bfkit"
 
 
-# --- what decides a shard's content ---------------------------------------------------------------------------------
+# --- the file ----------------------------------------------------------------------------------------------------
 
 
-def _weights_digest(folder: str) -> str:
-    """A short hash of all weights under a local folder, or the id itself for a hub id."""
-    files = sorted(Path(folder).rglob("*.safetensors"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16] if files else folder
-
-
-def configuration(profile: Profile) -> dict:
-    """Everything but the prompts that decides the rows; two runs with the same one may share a folder."""
-    return {
-        "profile": profile.name,
-        "pipeline": _weights_digest(profile.pipeline),
-        "clip": _weights_digest(profile.clip),
-        "perceptual": _weights_digest(profile.perceptual),
-        "image_size": profile.image_size,
-        "guidance": profile.guidance,
-        "scheduler": f"EulerDiscreteScheduler, {profile.spacing}",
-        "one_step_at": generate.FIRST_TIMESTEP,
-        "seeds": list(profile.seeds),
-        "step_counts": list(profile.step_counts),
-        "l_snr": profile.l_snr,
-        "i_clip": profile.i_clip,
-    }
-
-
-def _shard_path(folder: Path, number: int, config: dict, prompts: Sequence[str]) -> Path:
-    key = hashlib.sha256(json.dumps([config, list(prompts)], sort_keys=True).encode()).hexdigest()[:12]
-    return folder / f"shard-{number:05d}-{key}.parquet"
+def write_table(frame: pl.DataFrame, path: Path, metadata: dict) -> None:
+    """Write a score table with its configuration in one move: a kill leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    frame.write_parquet(temporary, compression="zstd", compression_level=19, metadata={METADATA: json.dumps(metadata)})
+    os.replace(temporary, path)
 
 
 def read_metadata(path: Path) -> dict:
@@ -89,118 +51,6 @@ def read_metadata(path: Path) -> dict:
     if METADATA not in noted:
         raise ValueError(f"{path} was not written by `bfkit dataset`: it has no configuration in its metadata")
     return json.loads(noted[METADATA])
-
-
-def _refuse_other_configuration(folder: Path, config: dict) -> None:
-    for path in sorted(folder.glob("shard-*.parquet")):
-        try:
-            other = read_metadata(path)["configuration"]
-        except ValueError:
-            continue  # a damaged shard is simply made again
-        differing = sorted(key for key in {*config, *other} if config.get(key) != other.get(key))
-        if differing:
-            raise ValueError(
-                f"{folder} holds shards of another configuration (different: {', '.join(differing)}): "
-                "choose another folder, or the same settings to go on"
-            )
-        return
-
-
-# --- making it ------------------------------------------------------------------------------------------------------
-
-
-def _measure_prompts(
-    pipe: DiffusionPipeline, judges: Judges, profile: Profile, prompts: Sequence[str], first_id: int, tflops: float
-) -> pl.DataFrame:
-    """All rows of a few prompts: their target pictures first, then every step count measured against them."""
-    pairs = [(row, seed) for row in range(len(prompts)) for seed in profile.seeds]
-    embeddings = generate.embed_prompts(pipe, prompts, profile.guidance)
-    frames = []
-    for start in range(0, len(pairs), profile.batch):
-        part = pairs[start : start + profile.batch]
-        texts = embeddings.rows([row for row, _ in part])
-        latents = generate.noise(pipe, [seed for _, seed in part], profile.image_size)
-        target = None
-        for steps in sorted(profile.step_counts, reverse=True):
-            began = time.perf_counter()
-            with generate.EvaluationCounter(pipe) as counter:
-                images = generate.sample(pipe, texts, latents, steps, profile.guidance)
-            seconds = (time.perf_counter() - began) / len(part)
-            seen = judges.look(images)
-            target = seen if target is None else target
-            scores = judges.compare(images, seen, target)
-            for name, values in scores.items():
-                if not torch.isfinite(values).all():
-                    row = part[int(torch.nonzero(~torch.isfinite(values))[0])][0]
-                    raise ValueError(
-                        f"{name} of {prompts[row]!r} at {steps} steps is not a number: the picture is broken"
-                    )
-            rows = {
-                "prompt_id": [first_id + row for row, _ in part],
-                "prompt": [prompts[row] for row, _ in part],
-                "seed": [seed for _, seed in part],
-                "steps": [steps] * len(part),
-                **{name: values.numpy() for name, values in scores.items()},
-                "evals": [counter.calls] * len(part),
-                "seconds": [seconds] * len(part),
-                "tflops": [counter.calls * tflops] * len(part),
-            }
-            frames.append(pl.DataFrame(rows, schema=SCHEMA))
-    return pl.concat(frames).sort(ORDER)
-
-
-def write_table(frame: pl.DataFrame, path: Path, metadata: dict) -> None:
-    """Write a score table with its configuration in one move: a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="zstd", compression_level=19, metadata={METADATA: json.dumps(metadata)})
-    os.replace(temporary, path)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A few prompts, the id of the first, and the file that their rows go into."""
-
-    path: Path
-    prompts: tuple[str, ...]
-    first_id: int
-
-    def is_complete(self) -> bool:
-        """True if the file is there and can be read to its end."""
-        try:
-            read_metadata(self.path)
-            pl.read_parquet(self.path)
-        except (ValueError, OSError, pl.exceptions.PolarsError):
-            return False
-        return True
-
-
-def plan_shards(profile: Profile, prompts: Sequence[str], folder: Path) -> list[Shard]:
-    """The shards of a data set, finished or not, in order; draws nothing.
-
-    Raises ValueError for bad prompts or step counts, or if the folder holds shards of another configuration.
-    """
-    prompts = generate.check_prompts(prompts)
-    for steps in profile.step_counts:
-        generate.check_steps(steps)
-    config = configuration(profile)
-    _refuse_other_configuration(folder, config)
-    blocks = [tuple(prompts[start : start + PROMPTS_A_SHARD]) for start in range(0, len(prompts), PROMPTS_A_SHARD)]
-    return [
-        Shard(_shard_path(folder, number, config, block), block, number * PROMPTS_A_SHARD)
-        for number, block in enumerate(blocks)
-    ]
-
-
-def write_shard(pipe: DiffusionPipeline, judges: Judges, profile: Profile, shard: Shard) -> None:
-    """Draw and measure one shard's prompts and write its file."""
-    tflops = cost.tflops_per_evaluation(pipe, profile)
-    frame = _measure_prompts(pipe, judges, profile, shard.prompts, shard.first_id, tflops)
-    hardware = {"machine": platform.machine(), "device": str(pipe.device), "torch": torch.__version__}
-    write_table(frame, shard.path, {"configuration": configuration(profile), "hardware": hardware})
-
-
-# --- using it -------------------------------------------------------------------------------------------------------
 
 
 def read_scores(source: str | Path) -> pl.DataFrame:

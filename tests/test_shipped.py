@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from bfkit import PROFILES, StepAdvisor, evaluate, load_judges, load_pipeline, paper, prompts, read_scores, scores
+from bfkit import PROFILES, StepAdvisor, evaluate, load_judges, load_pipeline, paper, prompts, read_scores, scores, shards
 from bfkit.generate import embed_prompts, noise, sample
 from bfkit.mini import world
 
@@ -49,7 +49,7 @@ def test_the_table_is_complete_and_its_prompts_are_dissimilar(table, mini_judges
 
 def test_the_table_carries_the_configuration_that_made_it():
     noted = scores.read_metadata(Path(MINI.scores))["configuration"]
-    assert noted == scores.configuration(MINI)
+    assert noted == shards.configuration(MINI)
 
 
 def test_rows_of_the_table_come_out_again(table, mini_judges):
