@@ -2,9 +2,9 @@
 
 from . import _torchvision  # noqa: F401  (before anything that imports torchvision)
 from .advisor import StepAdvisor
-from .generate import load_pipeline
 from .launch import build_dataset
 from .metrics import METRICS, l_snr, load_judges
+from .pipelines import load_pipeline
 from .plateau import plateau_step, plateau_steps
 from .profiles import PROFILES, Profile, get_profile
 from .prompts import select_dissimilar

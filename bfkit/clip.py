@@ -1,18 +1,26 @@
 """An open_clip model that embeds texts and pictures and captions pictures: p-bar of Eq. 6 and C-bar of Eq. 4."""
 
+import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from urllib.error import URLError
 
 import open_clip
 import torch
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from torch.nn import functional as F
+
+HUB = "hf-hub:"
+CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's own generate() stops at 30
 
 
 @dataclass(frozen=True)
 class Clip:
-    """An open_clip CoCa with its tokenizer: embeds texts and pictures, captions pictures."""
+    """An open_clip model with its tokenizer: embeds texts and pictures and, if it is a CoCa, captions pictures."""
 
     model: torch.nn.Module
     tokenizer: Callable[..., torch.Tensor]
@@ -30,8 +38,10 @@ class Clip:
 
     def unknown_words(self, text: str) -> list[str]:
         """Words that the tokenizer has no token for; none where it spells words out in pieces."""
-        tokenizer = self.tokenizer.tokenizer
+        tokenizer = getattr(self.tokenizer, "tokenizer", None)  # a transformers tokenizer; open_clip's own has none
         unknown = getattr(tokenizer, "unk_token_id", None)
+        if unknown is None:
+            return []
         return [word for word in self.words(text) if unknown in tokenizer.encode(word, add_special_tokens=False)]
 
     @torch.inference_mode()
@@ -54,34 +64,104 @@ class Clip:
         """Pictures (N, 3, H, W) in [0, 1] to rows (N, D), normalised."""
         return self.model.encode_image(self._prepare(images.to(self.device)), normalize=True)
 
+    def check_captions(self) -> None:
+        """ValueError for a model that has no text decoder to write captions with."""
+        if not hasattr(self.model, "text_decoder"):
+            raise ValueError(
+                f"{type(self.model).__name__} embeds but does not write captions: "
+                'set i_clip="image" in the profile, or name a CoCa model'
+            )
+
     @torch.inference_mode()
     def caption(self, images: torch.Tensor) -> tuple[str, ...]:
-        """The likeliest caption of each picture, word by word (open_clip's own generate() fails on transformers 5)."""
-        words = self.tokenizer.tokenizer
+        """The likeliest caption of each picture (N, 3, H, W) in [0, 1], token by token.
+
+        open_clip's own generate() fails on transformers 5; this is its "top_k" with k = 1, without its minimum of five
+        tokens. Raises ValueError for a model without a text decoder.
+        """
+        self.check_captions()
+        begin, end, spell = self._writing()
         latent, tokens = self.model._encode_image(self._prepare(images.to(self.device)))
-        text = torch.full((len(images), 1), words.bos_token_id, device=self.device)
+        text = torch.full((len(images), 1), begin, device=self.device)
         ended = torch.zeros(len(images), dtype=torch.bool, device=self.device)
-        for _ in range(self.model.context_length - 1):
+        for _ in range(min(self.model.context_length, CAPTION_TOKENS) - 1):
+            # CoCa hangs its class token on the end, where no word sees it: the last logits are the last word's
             output = self.model(None, text, image_latent=latent, image_embs=tokens, output_labels=False)
-            following = output["logits"][:, -1].argmax(-1)
-            following = torch.where(ended, words.pad_token_id, following)
+            following = torch.where(ended, end, output["logits"][:, -1].argmax(-1))
             text = torch.cat([text, following.unsqueeze(1)], dim=1)
-            ended |= following == words.eos_token_id
+            ended |= following == end
             if ended.all():
                 break
-        return tuple(words.batch_decode(text, skip_special_tokens=True))
+        rows = [row[: row.index(end)] if end in row else row for row in text[:, 1:].tolist()]
+        return tuple(spell(row).strip() for row in rows)
+
+    def _writing(self) -> tuple[int, int, Callable[[list[int]], str]]:
+        """The tokens that begin and end a text, and what spells the ones between."""
+        tokenizer = getattr(self.tokenizer, "tokenizer", None)
+        if tokenizer is None:
+            return self.tokenizer.sot_token_id, self.tokenizer.eot_token_id, self.tokenizer.decode
+        return (
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            lambda row: tokenizer.decode(row, skip_special_tokens=True),
+        )
 
 
-def load_clip(folder: str | Path, device: torch.device | str = "cpu") -> Clip:
-    """Load an open_clip folder (``open_clip_config.json`` and its weights).
+def load_clip(name: str | Path, device: torch.device | str = "cpu") -> Clip:
+    """Load an open_clip model: a folder (``open_clip_config.json`` and its weights), hf-hub:ID or MODEL/PRETRAINED.
 
-    Raises FileNotFoundError where the weights are missing: open_clip itself would only warn and go on at random.
+    From the hub open_clip takes the safetensors; where a repository has none, its ``.bin`` is read by torch's
+    unpickler of tensors alone, which runs no code. Raises FileNotFoundError where files are missing or cannot be
+    fetched, and ValueError for a name that open_clip does not know.
     """
-    folder = Path(folder)
-    for needed in ("open_clip_config.json", "open_clip_model.safetensors"):
-        if not (folder / needed).is_file():
-            raise FileNotFoundError(f"no CLIP in {folder}: {needed} is missing; train one or name another folder")
-    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device=device)
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    source, pretrained = _locate(name)
+    try:
+        model, preprocess = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
+        tokenizer = open_clip.get_tokenizer(source)
+    except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise FileNotFoundError(_explain(str(name), error)) from error
     normalise = preprocess.transforms[-1]
-    return Clip(model.eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+    return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+
+
+def _locate(name: str | Path) -> tuple[str, str | None]:
+    """What open_clip calls the model: its name and, for one of its own, the tag of the weights."""
+    if str(name).startswith(HUB):
+        return str(name), None
+    folder = Path(name)
+    if isinstance(name, Path) or folder.is_absolute() or folder.is_dir():
+        for needed in ("open_clip_config.json", "open_clip_model.safetensors"):
+            if not (folder / needed).is_file():  # open_clip would only warn and go on at random
+                raise FileNotFoundError(f"no CLIP in {folder}: {needed} is missing; train one or name another folder")
+        return f"local-dir:{folder}", None
+    known = {f"{model}/{tag}": (model, tag) for model, tag in open_clip.list_pretrained()}
+    if name not in known:
+        siblings = [other for other in known if other.startswith(name.partition("/")[0] + "/")]
+        near = get_close_matches(name, siblings or known, n=3, cutoff=0.5) or ["open_clip.list_pretrained()"]
+        raise ValueError(f"{name!r} is neither a folder nor a model of open_clip's: try {', '.join(near)}")
+    return known[name]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _explain(name: str, error: Exception) -> str:
+    """Why a model did not load, and the way out, from the errors beneath open_clip's own."""
+    causes = list(_causes(error))
+
+    def due_to(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if due_to(GatedRepoError):
+        return f"{name} is gated: accept its terms on huggingface.co, log in with `hf auth login`, and try again"
+    if due_to(RepositoryNotFoundError):
+        return f"{name}: no such repository on the Hugging Face Hub, or a private one; check the name or log in"
+    if due_to(LocalEntryNotFoundError, URLError):
+        return f"{name} is not in the cache and cannot be fetched: run once with a network, or name a local folder"
+    if due_to(EntryNotFoundError):
+        return f"{name} is a repository without an open_clip model in it: name another"
+    reason = str(error).partition("\n")[0].partition(". ")[0]
+    return f"open_clip cannot load {name} ({reason}): name another folder or model"

@@ -2,45 +2,107 @@
 
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 from torch.utils.flop_counter import FlopCounterMode
 
+from .generate import embed, sample
+from .pipelines import denoiser
 from .profiles import Profile
+
+SHORTEST_WINDOW = 0.5  # seconds
+
+
+class _Seen(Exception):
+    """Ends a sampling once the denoiser's inputs have been seen."""
+
+
+def denoiser_inputs(pipe: DiffusionPipeline, profile: Profile, pictures: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of the denoiser's first call when that many pictures are drawn, whatever the pipeline's family."""
+    module, seen = denoiser(pipe, profile), []
+    forward = module.forward
+
+    def look(*args: Any, **kwargs: Any) -> None:
+        seen.append((args, kwargs))
+        raise _Seen
+
+    module.forward = look
+    try:
+        sample(pipe, profile, embed(pipe, profile, ["a picture"] * pictures, range(pictures)), 2)
+    except _Seen:
+        pass
+    finally:
+        module.forward = forward
+    return seen[0]
 
 
 @torch.inference_mode()
 def tflops_per_evaluation(pipe: DiffusionPipeline, profile: Profile) -> float:
     """TFLOPs of one denoiser evaluation for one picture, guidance included; two operations a multiply-add."""
-    inputs = _inputs(pipe, profile, 2 if profile.guidance > 1 else 1)
+    args, kwargs = denoiser_inputs(pipe, profile, 1)
     with FlopCounterMode(display=False) as counter:
-        pipe.unet(*inputs)
+        denoiser(pipe, profile)(*args, **kwargs)
     return counter.get_total_flops() / 1e12
 
 
 @torch.inference_mode()
 def seconds_per_evaluation(pipe: DiffusionPipeline, profile: Profile, batch: int = 64, repeats: int = 5) -> float:
     """Median seconds of one denoiser evaluation a picture, ``batch`` at once, without guidance's second half."""
-    inputs, times = _inputs(pipe, profile, batch), []
+    args, kwargs = denoiser_inputs(pipe, replace(profile, guidance=1.0), batch)
+    module, times = denoiser(pipe, profile), []
     for _ in range(repeats + 1):
-        _synchronize(pipe)
+        synchronize(pipe.device)
         began = time.perf_counter()
-        pipe.unet(*inputs)
-        _synchronize(pipe)
+        module(*args, **kwargs)
+        synchronize(pipe.device)
         times.append((time.perf_counter() - began) / batch)
     return statistics.median(times[1:])
 
 
-def _synchronize(pipe: DiffusionPipeline) -> None:
-    if pipe.device.type == "cuda":
-        torch.cuda.synchronize()
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
-def _inputs(pipe: DiffusionPipeline, profile: Profile, batch: int) -> tuple[torch.Tensor, ...]:
-    """Latents, timestep and text of the right shapes; their values do not change what a denoiser costs."""
-    unet = pipe.unet
-    side, kind = profile.image_size // pipe.vae_scale_factor, {"device": unet.device, "dtype": unet.dtype}
-    latents = torch.zeros(batch, unet.config.in_channels, side, side, **kind)
-    text = torch.zeros(batch, pipe.tokenizer.model_max_length, unet.config.cross_attention_dim, **kind)
-    return latents, torch.tensor(500, device=unet.device), text
+class EnergyMeter:
+    """Seconds and joules between entering and leaving; joules are those of the GPU, by NVML, and None elsewhere.
+
+    NVML renews its counter about every 100 ms: a window shorter than half a second is not measured either.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds, self.joules = device, 0.0, None
+        self._counter = _nvml_counter(device)
+
+    def __enter__(self) -> "EnergyMeter":
+        synchronize(self.device)
+        self._before, self._began = self._counter(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        synchronize(self.device)
+        self.seconds, after = time.perf_counter() - self._began, self._counter()
+        measured = None not in (self._before, after) and self.seconds >= SHORTEST_WINDOW
+        self.joules = after - self._before if measured else None
+
+
+def _nvml_counter(device: torch.device) -> Callable[[], float | None]:
+    """Reads the joules that the GPU has used since its driver was loaded."""
+    if device.type != "cuda":
+        return lambda: None
+    try:
+        import pynvml
+    except ImportError:
+        return lambda: None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError:
+        return lambda: None
+    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000

@@ -1,53 +1,126 @@
-"""Draw and measure a shard's prompts: every seed and step count, each compared with its target picture."""
+"""Draw and measure a shard's prompts: every seed and step count, each compared with its target picture.
+
+A batch holds pictures of several prompts and seeds. Its target pictures come first and are looked at once; all other
+step counts follow, each beginning with the target's first evaluation, which they share. Pictures are kept if asked.
+"""
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 
-from . import generate
+from . import cost, generate
 from .metrics import Judges
 from .profiles import Profile
 from .scores import ORDER, SCHEMA
 
+WEBP = {"quality": 90, "method": 4}
+
+_FITTING: WeakKeyDictionary[DiffusionPipeline, int] = WeakKeyDictionary()  # batches that memory was found to hold
+
+
+def picture_path(folder: Path, prompt_id: int, seed: int, steps: int) -> Path:
+    """Where a kept picture lies."""
+    return folder / f"{prompt_id:06d}" / f"seed{seed}-steps{steps:04d}.webp"
+
+
+def _keep(images: torch.Tensor, paths: Sequence[Path]) -> None:
+    pixels = (images.clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+    for picture, path in zip(pixels, paths, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path, **WEBP)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _check_finite(images: torch.Tensor, scores: dict[str, torch.Tensor], names: Sequence[str]) -> None:
+    broken = ~torch.isfinite(images).flatten(1).all(dim=1).cpu()
+    for values in scores.values():
+        broken |= ~torch.isfinite(values)
+    if broken.any():
+        raise ValueError(f"the picture of {names[int(broken.nonzero()[0])]} is broken: not all its values are numbers")
+
 
 def measure_prompts(
-    pipe: DiffusionPipeline, judges: Judges, profile: Profile, prompts: Sequence[str], first_id: int, tflops: float
+    pipe: DiffusionPipeline,
+    judges: Judges,
+    profile: Profile,
+    prompts: Sequence[str],
+    first_id: int,
+    tflops: float,
+    keep: Path | None = None,
 ) -> pl.DataFrame:
-    """All rows of a few prompts: their target pictures first, then every step count measured against them."""
+    """All rows of a few prompts, in order; ``tflops`` is what one evaluation costs, ``keep`` a folder for the pictures.
+
+    A batch that memory does not hold is drawn again in halves, and the size that fits is remembered for the pipeline.
+    Raises ValueError if a picture has values that are not finite, or if not even one picture fits.
+    """
     pairs = [(row, seed) for row in range(len(prompts)) for seed in profile.seeds]
-    embeddings = generate.embed_prompts(pipe, prompts, profile.guidance)
-    frames = []
-    for start in range(0, len(pairs), profile.batch):
-        part = pairs[start : start + profile.batch]
-        texts = embeddings.rows([row for row, _ in part])
-        latents = generate.noise(pipe, [seed for _, seed in part], profile.image_size)
-        target = None
+    conditions = generate.embed(pipe, profile, [prompts[row] for row, _ in pairs], [seed for _, seed in pairs])
+    frames, start = [], 0
+    while start < len(pairs):
+        size = _FITTING.get(pipe, profile.batch)
+        part = range(start, min(start + size, len(pairs)))
+        keys = [(first_id + pairs[i][0], prompts[pairs[i][0]], pairs[i][1]) for i in part]
+        try:
+            frames.extend(_measure_batch(pipe, judges, profile, conditions.rows(part), keys, tflops, keep))
+            start = part.stop
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise ValueError(
+                    f"{pipe.device} has too little memory for one picture of {profile.name} at {profile.image_size} "
+                    f"pixels: use a larger device, a smaller profile, or dtype float16"
+                ) from None
+            _FITTING[pipe] = len(part) // 2
+        if size != _FITTING.get(pipe, profile.batch) and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # once the failed attempt's tensors are let go
+    return pl.concat(frames).sort(ORDER)
+
+
+def _measure_batch(
+    pipe: DiffusionPipeline,
+    judges: Judges,
+    profile: Profile,
+    conditions: generate.Conditions,
+    keys: Sequence[tuple[int, str, int]],
+    tflops: float,
+    keep: Path | None,
+) -> list[pl.DataFrame]:
+    """The rows of one batch, a frame a step count; ``keys`` are each picture's prompt id, prompt and seed."""
+    ids, texts, seeds = zip(*keys, strict=True)
+    target, frames = None, []
+    with generate.counting(pipe, profile, share_first=True) as count:
         for steps in sorted(profile.step_counts, reverse=True):
+            cost.synchronize(pipe.device)
             began = time.perf_counter()
-            with generate.EvaluationCounter(pipe) as counter:
-                images = generate.sample(pipe, texts, latents, steps, profile.guidance)
-            seconds = (time.perf_counter() - began) / len(part)
+            images = generate.sample(pipe, profile, conditions, steps)
+            cost.synchronize(pipe.device)
+            seconds, evals = (time.perf_counter() - began) / len(keys), count.take()
             seen = judges.look(images)
             target = seen if target is None else target
             scores = judges.compare(images, seen, target)
-            for name, values in scores.items():
-                if not torch.isfinite(values).all():
-                    row = part[int(torch.nonzero(~torch.isfinite(values))[0])][0]
-                    raise ValueError(
-                        f"{name} of {prompts[row]!r} at {steps} steps is not a number: the picture is broken"
-                    )
+            names = [f"{text!r}, seed {seed}, {steps} steps" for text, seed in zip(texts, seeds, strict=True)]
+            _check_finite(images, scores, names)
+            if keep is not None:
+                _keep(images, [picture_path(keep, i, seed, steps) for i, seed in zip(ids, seeds, strict=True)])
             rows = {
-                "prompt_id": [first_id + row for row, _ in part],
-                "prompt": [prompts[row] for row, _ in part],
-                "seed": [seed for _, seed in part],
-                "steps": [steps] * len(part),
+                "prompt_id": ids,
+                "prompt": texts,
+                "seed": seeds,
+                "steps": [steps] * len(keys),
                 **{name: values.numpy() for name, values in scores.items()},
-                "evals": [counter.calls] * len(part),
-                "seconds": [seconds] * len(part),
-                "tflops": [counter.calls * tflops] * len(part),
+                "evals": [evals] * len(keys),
+                "seconds": [seconds] * len(keys),
+                "tflops": [evals * tflops] * len(keys),
             }
             frames.append(pl.DataFrame(rows, schema=SCHEMA))
-    return pl.concat(frames).sort(ORDER)
+    return frames

@@ -1,22 +1,24 @@
 """Prompt x seed x step count to pictures, through any diffusers text-to-image pipeline.
 
-The noise of a picture depends on its seed alone: not on the prompt, the batch or the shard it is drawn in.
+The noise of a picture depends on its seed alone: not on the prompt, the batch or the shard it is drawn in. What differs
+between pipeline classes stands in ``Profile.family``; the denoising loop is always diffusers' own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
-import diffusers
 import torch
-import transformers
-from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
+from .pipelines import denoiser, picture_stage
 from .profiles import Profile
 
-FIRST_TIMESTEP = 999  # where sampling starts from pure noise
 MAX_STEPS = 1000
+
+
+# --- what is asked for ----------------------------------------------------------------------------------------------
 
 
 def check_steps(steps: int) -> int:
@@ -45,107 +47,139 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
     return prompts
 
 
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Loading takes a second: the libraries' bars for it would only hide the bars of long work."""
-    libraries = (diffusers.utils.logging, transformers.utils.logging)
-    for library in libraries:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in libraries:
-            library.enable_progress_bar()
+# --- counting, and sharing what all step counts begin with ----------------------------------------------------------
 
 
-def load_pipeline(profile: Profile, device: torch.device | str = "cpu") -> DiffusionPipeline:
-    """The profile's pipeline with Euler and the profile's timestep spacing, in float32.
+def _same(one: Any, other: Any) -> bool:
+    """True if two nests of arguments hold the same values, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        alike = isinstance(other, torch.Tensor) and (one.shape, one.dtype) == (other.shape, other.dtype)
+        return alike and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
 
-    Raises FileNotFoundError with a way out where a local folder has no pipeline in it.
+
+def _copied(nest: Any) -> Any:
+    """The same nest with tensors of its own, which nobody changes in place."""
+    if isinstance(nest, torch.Tensor):
+        return nest.clone()
+    if isinstance(nest, dict):
+        return {key: _copied(value) for key, value in nest.items()}
+    return type(nest)(map(_copied, nest)) if type(nest) in (list, tuple) else nest
+
+
+@dataclass
+class Evaluations:
+    """How many times a denoiser was evaluated; a guided evaluation of a batch counts once a picture.
+
+    With ``share_first``, the first evaluation of a sampling is answered from memory where its inputs are those of the
+    first sampling, bit for bit: from one seed, every step count begins with the same noise at the same timestep.
     """
-    folder = Path(profile.pipeline)
-    local = folder.is_absolute() or folder.is_dir()
-    if local and not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
-            f"no pipeline in {folder}: model_index.json is missing; train the miniature with "
-            "`python -m bfkit.mini.train` or name another folder"
-        )
-    with _without_progress_bars():
-        pipe = StableDiffusionPipeline.from_pretrained(
-            profile.pipeline, dtype=torch.float32, use_safetensors=True, local_files_only=local
-        )
-    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing=profile.spacing)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device)
+
+    share_first: bool = False
+    made: int = 0
+    _begins: bool = True
+    _first: tuple[Any, Any] | None = field(default=None, repr=False)
+
+    def take(self) -> int:
+        """The evaluations made since the last ``take``; what comes next is the first of another sampling."""
+        made, self.made, self._begins = self.made, 0, True
+        return made
+
+    def evaluate(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call the denoiser, or remember."""
+        begins, self._begins = self._begins and self.share_first, False
+        if begins and self._first is not None and _same(self._first[0], (args, kwargs)):
+            return _copied(self._first[1])
+        inputs = _copied((args, kwargs)) if begins and self._first is None else None
+        self.made += 1
+        output = forward(*args, **kwargs)
+        if inputs is not None:
+            self._first = inputs, _copied(output)
+        return output
 
 
-def noise(pipe: DiffusionPipeline, seeds: Sequence[int], size: int) -> torch.Tensor:
-    """Initial noise of unit variance, each seed's from its own CPU generator: (len(seeds), C, h, w) float32."""
-    side = size // pipe.vae_scale_factor
-    shape = (1, pipe.unet.config.in_channels, side, side)
-    return torch.cat([torch.randn(shape, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds])
+@contextmanager
+def counting(pipe: DiffusionPipeline, profile: Profile, share_first: bool = False) -> Iterator[Evaluations]:
+    """Count the denoiser's evaluations while entered; see ``Evaluations``."""
+    module, count = denoiser(pipe, profile), Evaluations(share_first)
+    forward = module.forward
+    module.forward = lambda *args, **kwargs: count.evaluate(forward, *args, **kwargs)
+    try:
+        yield count
+    finally:
+        module.forward = forward
 
 
-class EvaluationCounter:
-    """Counts the denoiser's evaluations while it is entered: a guided evaluation of a batch counts once a picture."""
-
-    def __init__(self, pipe: DiffusionPipeline) -> None:
-        self.module, self.calls = pipe.unet, 0
-
-    def __enter__(self) -> "EvaluationCounter":
-        def count(*_: object) -> None:
-            self.calls += 1
-
-        self._handle = self.module.register_forward_hook(count)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
+# --- prompts to pictures --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class PromptEmbeddings:
-    """A list of prompts embedded once: with and, for guidance, without their words. Rows match the prompts."""
+class Conditions:
+    """What a batch of pictures is drawn from: the text stage's tensors, row for row, and each picture's generator."""
 
-    words: torch.Tensor
-    nothing: torch.Tensor | None
+    texts: dict[str, torch.Tensor]
+    states: tuple[torch.Tensor, ...]  # the generators' states when the text stage was done with them
 
-    def rows(self, index: Sequence[int]) -> dict[str, torch.Tensor | None]:
-        """The pipeline's arguments for these rows."""
-        index = torch.as_tensor(index)
-        return {
-            "prompt_embeds": self.words[index],
-            "negative_prompt_embeds": None if self.nothing is None else self.nothing[index],
-        }
+    def rows(self, index: Sequence[int]) -> "Conditions":
+        """Some of the pictures."""
+        return Conditions(
+            {name: _at(rows, index) for name, rows in self.texts.items()}, tuple(self.states[i] for i in index)
+        )
+
+    def generators(self) -> list[torch.Generator]:
+        """A generator a picture, on the CPU, ready to draw its noise; new ones with every call."""
+        made = [torch.Generator() for _ in self.states]
+        for generator, state in zip(made, self.states, strict=True):
+            generator.set_state(state)
+        return made
+
+
+def _at(rows: torch.Tensor, index: Sequence[int]) -> torch.Tensor:
+    return rows[torch.as_tensor(index, device=rows.device)]
 
 
 @torch.inference_mode()
-def embed_prompts(pipe: DiffusionPipeline, prompts: Sequence[str], guidance: float) -> PromptEmbeddings:
-    """Run the text encoder once over the prompts; a prompt longer than it reads is cut, with a warning by diffusers."""
-    guided = guidance > 1
-    words, nothing = pipe.encode_prompt(
-        list(prompts), pipe._execution_device, num_images_per_prompt=1, do_classifier_free_guidance=guided
-    )
-    return PromptEmbeddings(words, nothing if guided else None)
+def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], seeds: Sequence[int]) -> Conditions:
+    """Run the text stage, once for each different prompt; prompts and seeds are those of the pictures, one each.
 
-
-@torch.inference_mode()
-def sample(
-    pipe: DiffusionPipeline,
-    embeddings: dict[str, torch.Tensor | None],
-    latents: torch.Tensor,
-    steps: int,
-    guidance: float,
-) -> torch.Tensor:
-    """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps.
-
-    With one step, Euler's linspace would pick timestep 0, where there is no noise to remove: the step is taken at 999.
+    A text stage that draws (Kandinsky's prior) runs once a picture, from the picture's seed. A prompt longer than the
+    model reads is cut, with a warning by diffusers.
     """
-    when = {"timesteps": [FIRST_TIMESTEP]} if steps == 1 else {"num_inference_steps": steps}
-    output = pipe(
-        **embeddings, **when, latents=latents.to(pipe._execution_device), guidance_scale=guidance, output_type="pt"
+    family, guided = profile.family, profile.guidance > 1
+    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    stage = getattr(pipe, family.text_stage)
+    if isinstance(stage, DiffusionPipeline):
+        outputs, rows = stage(list(prompts), generator=generators, return_dict=False), list(range(len(prompts)))
+    else:
+        unique = list(dict.fromkeys(prompts))
+        options = {"device": pipe._execution_device, "num_images_per_prompt": 1, **dict(family.text_options)}
+        if family.two_passes:
+            options["do_classifier_free_guidance"] = guided
+        outputs, rows = stage(prompt=unique, **options), [unique.index(prompt) for prompt in prompts]
+    named = zip(family.embeddings, outputs, strict=True)
+    texts = {name: _at(output, rows) for name, output in named if name and output is not None}
+    return Conditions(texts, tuple(generator.get_state() for generator in generators))
+
+
+@torch.inference_mode()
+def sample(pipe: DiffusionPipeline, profile: Profile, conditions: Conditions, steps: int) -> torch.Tensor:
+    """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps."""
+    output = picture_stage(pipe, profile)(
+        **conditions.texts,
+        **dict(profile.family.picture_options),
+        num_inference_steps=steps,
+        generator=conditions.generators(),
+        guidance_scale=profile.guidance,
+        height=profile.image_size,
+        width=profile.image_size,
+        output_type="pt",
     )
-    return output.images.float()
+    low, high = profile.family.value_range
+    return ((output.images.float() - low) / (high - low)).clamp(0, 1)
 
 
 def generate(
@@ -166,11 +200,8 @@ def generate(
     seeds = [profile.seeds[0]] * len(prompts) if seeds is None else list(seeds)
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one seed for each prompt")
-    embeddings = embed_prompts(pipe, prompts, profile.guidance)
-    pictures = []
-    size = batch or profile.batch
+    size, pictures = batch or profile.batch, []
     for start in range(0, len(prompts), size):
-        rows = range(start, min(start + size, len(prompts)))
-        latents = noise(pipe, [seeds[row] for row in rows], profile.image_size)
-        pictures.append(sample(pipe, embeddings.rows(rows), latents, steps, profile.guidance).cpu())
+        conditions = embed(pipe, profile, prompts[start : start + size], seeds[start : start + size])
+        pictures.append(sample(pipe, profile, conditions, steps).cpu())
     return torch.cat(pictures)

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from scipy.optimize import isotonic_regression
 from torch import nn
 from tqdm.auto import tqdm
 
 from . import paper
+from .networks import NETWORKS
 from .profiles import PredictorSettings
 from .scores import interpolate
 
@@ -28,32 +30,22 @@ RANGE_FLOOR = 0.05  # of the widest step's range: a step where all prompts agree
 class CurvePredictor(nn.Module):
     """theta_m of Eq. 6: prompt embeddings (N, D) to a metric at the G steps of the grid, (N, G) in (0, 1).
 
-    The prompt is added to a learned embedding of each step, as BERT adds positions; a two-way LSTM walks along the
-    steps, and an MLP with a sigmoid reads the score off its two states. The sigmoid spans the range that the training
-    prompts have at each step, ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
+    The settings' network gives logits; their sigmoid spans the range that the training prompts have at each step,
+    ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
     """
 
     def __init__(self, embed_dim: int, settings: PredictorSettings) -> None:
         super().__init__()
-        self.scale = math.sqrt(embed_dim)  # a normalised prompt then weighs as much as a step's embedding
-        self.register_buffer("positions", torch.arange(len(settings.grid)), persistent=False)
-        self.step_embedding = nn.Embedding(len(settings.grid), embed_dim)
-        between = settings.dropout if settings.layers > 1 else 0.0
-        self.lstm = nn.LSTM(
-            embed_dim, settings.hidden, settings.layers, batch_first=True, bidirectional=True, dropout=between
-        )
-        self.dropout = nn.Dropout(settings.dropout)
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * settings.hidden, settings.mlp), nn.ReLU(), nn.Linear(settings.mlp, 1), nn.Sigmoid()
-        )
-
+        self.network = NETWORKS[settings.network](embed_dim, settings)
         self.register_buffer("low", torch.zeros(len(settings.grid)))
         self.register_buffer("high", torch.ones(len(settings.grid)))
 
     def forward(self, prompts: torch.Tensor) -> torch.Tensor:
-        inputs = self.scale * prompts.unsqueeze(1) + self.step_embedding(self.positions)
-        share = self.mlp(self.dropout(self.lstm(inputs)[0])).squeeze(-1)
-        return self.low + (self.high - self.low) * share
+        return self.low + (self.high - self.low) * self.network(prompts).sigmoid()
+
+    def rises(self) -> bool:
+        """True if the training prompts' values are higher at the last step than at the first."""
+        return bool((self.low + self.high)[-1] > (self.low + self.high)[0])
 
 
 @dataclass(frozen=True)
@@ -67,8 +59,18 @@ class Predictors:
     @torch.inference_mode()
     def __call__(self, prompts: torch.Tensor) -> dict[str, np.ndarray]:
         """Prompt embeddings (N, D) to each metric's curve at every step from 1 to the grid's last, T: (N, T)."""
-        rows = {name: network.eval()(prompts.float()).cpu().numpy() for name, network in self.networks.items()}
-        return {name: interpolate(values, self.settings.grid).astype(np.float32) for name, values in rows.items()}
+        curves = {}
+        for name, network in self.networks.items():
+            values = network.eval()(prompts.float()).cpu().numpy()
+            if self.settings.monotone:
+                values = monotone(values, rising=network.rises())
+            curves[name] = interpolate(values, self.settings.grid).astype(np.float32)
+        return curves
+
+
+def monotone(curves: np.ndarray, rising: bool) -> np.ndarray:
+    """The nearest curves (N, G), in squared error, that never turn back (isotonic regression)."""
+    return np.stack([isotonic_regression(row, increasing=rising).x for row in curves.astype(float)])
 
 
 def fit_curve(
@@ -90,10 +92,9 @@ def fit_curve(
     network.low.copy_(targets.amin(dim=0))
     network.high.copy_(targets.amax(dim=0))
     spans = network.high - network.low
-    weights = 1 / (
-        spans + RANGE_FLOOR * spans.max() + 1e-8
-    )  # an error counts as a share of what there is to tell apart
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.rate)
+    # an error counts as a share of what there is to tell apart
+    weights = 1 / (spans + RANGE_FLOOR * spans.max() + 1e-8)
+    optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=settings.rate)
     batches = math.ceil(len(prompts) / settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     for _ in range(epochs):

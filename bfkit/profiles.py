@@ -18,6 +18,7 @@ DATA = Path(__file__).parent / "mini"
 class PredictorSettings:
     """The curve predictor of Section 3.3 and how it is trained; the defaults are the paper's."""
 
+    network: str = "BiLSTM"  # which of networks.NETWORKS
     layers: int = paper.LSTM_LAYERS
     hidden: int = paper.LSTM_HIDDEN
     mlp: int = paper.MLP_SIZES[1]
@@ -26,6 +27,7 @@ class PredictorSettings:
     rate: float = paper.RATE
     epochs: dict[str, int] = field(default_factory=lambda: dict(paper.EPOCHS))
     grid: tuple[int, ...] = tuple(range(1, paper.TARGET_STEPS + 1))  # the steps that the LSTM walks along
+    monotone: bool = False  # let no predicted curve turn back (Section 3.4 says that measured ones do not)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Family:
     picture_options: tuple[tuple[str, object], ...] = ()
     denoiser: str = "unet"
     scheduler: str = "EulerDiscreteScheduler"
+    scheduler_options: tuple[tuple[str, object], ...] = ()
+    value_range: tuple[float, float] = (0.0, 1.0)  # of the tensors it returns as pictures
     two_passes: bool = True  # guidance evaluates with and without the words; False: it is an input of one pass
 
 
@@ -73,6 +77,10 @@ KANDINSKY = Family(
     embeddings=("image_embeds", "negative_image_embeds"),  # drawn from the words by a diffusion of their own
     text_stage="prior_pipe",
     picture_stage="decoder_pipe",
+    value_range=(-1.0, 1.0),
+    # its pipeline never calls scale_model_input, which Euler relies on; this first-order solver takes the same steps
+    scheduler="DPMSolverMultistepScheduler",
+    scheduler_options=(("solver_order", 1), ("variance_type", None)),
 )
 
 
@@ -86,6 +94,7 @@ class Profile:
     perceptual: str  # D-SIM: a folder, or dreamsim:BRANCH (ensemble, dino_vitb16, clip_vitb32, open_clip_vitb32)
     image_size: int
     guidance: float
+    classifier: str = ""  # the inception score's: a folder, or "" for torch-fidelity's Inception-v3
     family: Family = STABLE_DIFFUSION
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the judges stay in float32
     captions: str = "train2017"  # what prompts are chosen from: "world", "train2017", "val2017" or a file
@@ -126,12 +135,18 @@ PROFILES: dict[str, Profile] = {
         perceptual=str(WEIGHTS / "perceptual"),
         image_size=64,
         guidance=3.0,
+        classifier=str(WEIGHTS / "classifier"),
         captions="world",
         l_snr="laplacian_snr",  # of the readings, the one that moves steadily with this stack's steps: notebook 03
         prompts=608,
         # from 1 to 129 the curve is flat nearly everywhere; the steps that were drawn lie where it bends
         predictor=PredictorSettings(
-            hidden=128, rate=2e-3, epochs=dict.fromkeys(paper.METRICS, 120), grid=paper.STEP_COUNTS
+            hidden=128,
+            dropout=0.5,
+            rate=2e-3,
+            epochs=dict.fromkeys(paper.METRICS, 120),
+            grid=paper.STEP_COUNTS,
+            monotone=True,  # one late wiggle of a curve would send Eq. 7 to the last step
         ),
         advisor=str(WEIGHTS / "advisor"),
         scores=str(DATA / "scores.parquet"),

@@ -1,7 +1,7 @@
 """The score table: one row an image, as parquet; its split by prompt, and the curves made of it."""
 
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from . import paper
+from . import files, paper
 
 SCHEMA = pl.Schema(
     {
@@ -32,19 +32,39 @@ METADATA = "bfkit"
 # --- the file ----------------------------------------------------------------------------------------------------
 
 
+def encode(frame: pl.DataFrame, metadata: dict) -> bytes:
+    """A score table as the bytes of a sealed parquet file, with its configuration in the metadata."""
+    buffer = io.BytesIO()
+    noted = {METADATA: json.dumps(metadata), f"{METADATA}.seal": files.OPEN_SEAL.decode()}  # the seal comes last
+    frame.write_parquet(buffer, compression="zstd", compression_level=19, metadata=noted)
+    return files.seal(buffer.getvalue())
+
+
 def write_table(frame: pl.DataFrame, path: Path, metadata: dict) -> None:
-    """Write a score table with its configuration in one move: a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="zstd", compression_level=19, metadata={METADATA: json.dumps(metadata)})
-    os.replace(temporary, path)
+    """Write a score table with its configuration in one move (``files.write_file``)."""
+    files.write_file(path, encode(frame, metadata))
 
 
 def read_metadata(path: Path) -> dict:
-    """What ``bfkit dataset`` noted in a parquet file; ValueError if it is not one of ours or is cut short."""
+    """What ``bfkit dataset`` noted in a parquet file; ValueError if it is not one of ours or is damaged."""
+    return _noted(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; ValueError if they are not those that were written."""
     try:
-        noted = pl.read_parquet_metadata(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): see to it and run again") from None
+    if files.SEAL in content and not files.is_sealed(content):
+        raise ValueError(f"{path} is no complete parquet file (its checksum is wrong): delete it and run again")
+    return content
+
+
+def _noted(path: Path, content: bytes) -> dict:
+    try:
+        noted = pl.read_parquet_metadata(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
         raise ValueError(
             f"{path} is no complete parquet file ({_first_line(error)}): delete it and run again"
         ) from None
@@ -53,29 +73,35 @@ def read_metadata(path: Path) -> dict:
     return json.loads(noted[METADATA])
 
 
+def read_table(path: Path) -> tuple[pl.DataFrame, dict]:
+    """The rows of one file as they lie there, and its metadata.
+
+    Raises ValueError if the file is damaged, foreign or lacks columns.
+    """
+    content = _content(path)
+    noted = _noted(path, content)
+    try:
+        frame = pl.read_parquet(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} cannot be read ({_first_line(error)}): delete it and run again") from None
+    if missing := [name for name in SCHEMA if name not in frame.columns]:
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
+    try:
+        return frame.select(SCHEMA.names()).cast(SCHEMA), noted
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} has a column of the wrong type ({_first_line(error)})") from None
+
+
 def read_scores(source: str | Path) -> pl.DataFrame:
     """A score table, from one parquet file or a folder of shards, in the order prompt, seed, steps.
 
-    Raises FileNotFoundError if there is nothing there, ValueError if a file is cut short, foreign or lacks columns.
+    Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns.
     """
     source = Path(source)
     paths = sorted(source.glob("shard-*.parquet")) if source.is_dir() else [source]
     if not paths or not all(path.is_file() for path in paths):
         raise FileNotFoundError(f"no score table at {source}: make one with `bfkit dataset --out {source}`")
-    frames = []
-    for path in paths:
-        read_metadata(path)
-        try:
-            frame = pl.read_parquet(path)
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(f"{path} cannot be read ({_first_line(error)}): delete it and run again") from None
-        if missing := [name for name in SCHEMA if name not in frame.columns]:
-            raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
-        try:
-            frames.append(frame.select(SCHEMA.names()).cast(SCHEMA))
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(f"{path} has a column of the wrong type ({_first_line(error)})") from None
-    table = pl.concat(frames)
+    table = pl.concat([read_table(path)[0] for path in paths])
     texts = table.group_by("prompt_id").agg(pl.col("prompt").unique()).filter(pl.col("prompt").list.len() > 1)
     if len(texts):
         raise ValueError(

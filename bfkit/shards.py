@@ -6,45 +6,75 @@ is finished is told by the shards alone, so a run that was killed is resumed by 
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from itertools import product
 from pathlib import Path
 
-import polars as pl
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
-from . import cost, generate
-from .engine import measure_prompts
+from . import generate, pipelines
+from .engine import measure_prompts, picture_path
+from .files import is_sealed
 from .metrics import Judges
-from .profiles import Profile
-from .scores import read_metadata, write_table
+from .profiles import Family, Profile
+from .scores import ORDER, read_metadata, read_table, write_table
 
-PROMPTS_A_SHARD = 8
+IMAGES_A_SHARD, MOST_IMAGES = 384, 1024
+FORMAT = 2  # raise it when the same settings come to mean other rows
+DECIDING = {".safetensors", ".json", ".txt", ".model"}  # files of a model's folder: weights, settings, vocabularies
 
 
-def _weights_digest(folder: str) -> str:
-    """A short hash of all weights under a local folder, or the id itself for a hub id."""
-    files = sorted(Path(folder).rglob("*.safetensors"))
+# --- what decides the rows ------------------------------------------------------------------------------------------
+
+
+@cache
+def _file_digest(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file, read once a process; size and time of change are there to tell when it is another one."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _model_digest(model: str) -> str:
+    """A short hash of all that decides what a model in a local folder does, or the id itself for a hub id."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16] if files else folder
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.suffix in DECIDING and path.is_file() and not any(part.startswith(".") for part in name.parts):
+            stat = path.stat()
+            content = _file_digest(path.resolve(), stat.st_size, stat.st_mtime_ns)
+            digest.update(f"{name.as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _own_settings(family: Family) -> dict:
+    """What a family sets, as JSON has it; a setting that families gain later does not change those without it."""
+    values = {field.name: getattr(family, field.name) for field in fields(family)}
+    return json.loads(json.dumps({f.name: values[f.name] for f in fields(family) if values[f.name] != f.default}))
 
 
 def configuration(profile: Profile) -> dict:
     """Everything but the prompts that decides the rows; two runs with the same one may share a folder."""
     return {
+        "format": FORMAT,
         "profile": profile.name,
-        "pipeline": _weights_digest(profile.pipeline),
-        "clip": _weights_digest(profile.clip),
-        "perceptual": _weights_digest(profile.perceptual),
+        "pipeline": _model_digest(profile.pipeline),
+        "clip": _model_digest(profile.clip),
+        "perceptual": _model_digest(profile.perceptual),
+        "dtype": profile.dtype,
         "image_size": profile.image_size,
         "guidance": profile.guidance,
-        "scheduler": f"EulerDiscreteScheduler, {profile.spacing}",
-        "one_step_at": generate.FIRST_TIMESTEP,
+        "scheduler": f"{profile.family.scheduler}, {profile.spacing}",
+        "one_step_at": pipelines.FIRST_TIMESTEP,
+        "family": _own_settings(profile.family),
         "seeds": list(profile.seeds),
         "step_counts": list(profile.step_counts),
         "l_snr": profile.l_snr,
@@ -52,64 +82,167 @@ def configuration(profile: Profile) -> dict:
     }
 
 
-def _shard_path(folder: Path, number: int, config: dict, prompts: Sequence[str]) -> Path:
-    key = hashlib.sha256(json.dumps([config, list(prompts)], sort_keys=True).encode()).hexdigest()[:12]
-    return folder / f"shard-{number:05d}-{key}.parquet"
+def hardware(device: torch.device | str) -> dict[str, str]:
+    """What pictures were drawn on and with: the device's name, and the versions of what runs on it."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {"device": name, "torch": torch.__version__, "diffusers": diffusers.__version__}
 
 
-def _refuse_other_configuration(folder: Path, config: dict) -> None:
-    for path in sorted(folder.glob("shard-*.parquet")):
-        try:
-            other = read_metadata(path)["configuration"]
-        except ValueError:
-            continue  # a damaged shard is simply made again
-        differing = sorted(key for key in {*config, *other} if config.get(key) != other.get(key))
-        if differing:
-            raise ValueError(
-                f"{folder} holds shards of another configuration (different: {', '.join(differing)}): "
-                "choose another folder, or the same settings to go on"
-            )
-        return
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor() or platform.machine()
+
+
+class Unfinished(ValueError):
+    """A shard cannot be made, though others can: a picture of it is broken."""
+
+
+# --- which shards there are -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A few prompts, the id of the first, and the file that their rows go into."""
+    """A few prompts with some or all of the seeds, the first prompt's id, and the file that their rows go into."""
 
     path: Path
     prompts: tuple[str, ...]
     first_id: int
+    seeds: tuple[int, ...]
+    step_counts: tuple[int, ...]
 
-    def is_complete(self) -> bool:
-        """True if the file is there and can be read to its end."""
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Prompt id, seed and steps of each row, in the table's order."""
+        ids = range(self.first_id, self.first_id + len(self.prompts))
+        return list(product(ids, sorted(self.seeds), sorted(self.step_counts)))
+
+    def is_complete(self, pictures: Path | None = None) -> bool:
+        """True if the file is undamaged and holds what its name says, and ``pictures`` the picture of every row."""
         try:
-            read_metadata(self.path)
-            pl.read_parquet(self.path)
-        except (ValueError, OSError, pl.exceptions.PolarsError):
+            if not is_sealed(self.path.read_bytes()):
+                return False
+            frame, noted = read_table(self.path)
+        except (OSError, ValueError):
             return False
-        return True
+        texts = [prompt for prompt in self.prompts for _ in range(len(self.seeds) * len(self.step_counts))]
+        whole = (
+            self.path.name == _name(self.first_id, noted.get("configuration", {}), self.prompts, self.seeds)
+            and frame.select(ORDER).rows() == self.rows()
+            and frame["prompt"].to_list() == texts
+        )
+        return whole and (pictures is None or all(_is_filled(picture_path(pictures, *key)) for key in self.rows()))
+
+
+def _is_filled(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _name(first_id: int, config: dict, prompts: Sequence[str], seeds: Sequence[int]) -> str:
+    decides = json.dumps([config, first_id, list(prompts), list(seeds)], sort_keys=True)
+    return f"shard-{first_id:06d}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.parquet"
+
+
+def _blocks(profile: Profile) -> tuple[int, list[tuple[int, ...]]]:
+    """How many prompts a shard has, and into which groups the seeds are split where one prompt alone would be too many.
+
+    Whatever the profile, a shard that is not the last has 256 to 1,024 images.
+    """
+    seeds, counts = profile.seeds, len(profile.step_counts)
+    groups = math.ceil(len(seeds) / (MOST_IMAGES // counts))
+    split = [seeds[i * len(seeds) // groups : (i + 1) * len(seeds) // groups] for i in range(groups)]
+    return max(1, round(IMAGES_A_SHARD / (len(seeds) * counts))), split
+
+
+def _refuse_other_contents(folder: Path, config: dict, prompts: Sequence[str]) -> None:
+    for path in sorted(folder.glob("shard-*.parquet")):
+        try:
+            noted = read_metadata(path)
+        except ValueError:
+            continue  # a damaged shard is simply made again
+        other = noted["configuration"]
+        differing = [key for key in {**config, **other} if config.get(key) != other.get(key)]
+        if differing:
+            values = "; ".join(f"{key}: {other.get(key)} there, {config.get(key)} here" for key in differing)
+            raise ValueError(
+                f"{folder} holds shards of another configuration ({values}): choose another folder, or the same "
+                "settings to go on"
+            )
+        first_id = noted["first_id"]
+        for number, (text, mine) in enumerate(zip(noted["prompts"], prompts[first_id:], strict=False), first_id):
+            if text != mine:
+                raise ValueError(
+                    f"{folder} holds other prompts (number {number}: {text!r} there, {mine!r} here): choose another "
+                    "folder, or the same prompts to go on"
+                )
 
 
 def plan_shards(profile: Profile, prompts: Sequence[str], folder: Path) -> list[Shard]:
     """The shards of a data set, finished or not, in order; draws nothing.
 
-    Raises ValueError for bad prompts or step counts, or if the folder holds shards of another configuration.
+    Raises ValueError for bad prompts, seeds or step counts, or if the folder holds shards of another configuration or
+    of other prompts.
     """
     prompts = generate.check_prompts(prompts)
     for steps in profile.step_counts:
         generate.check_steps(steps)
+    for name in ("seeds", "step_counts"):
+        values = getattr(profile, name)
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"the profile's {name} are {values}: give at least one, and each once")
     config = configuration(profile)
-    _refuse_other_configuration(folder, config)
-    blocks = [tuple(prompts[start : start + PROMPTS_A_SHARD]) for start in range(0, len(prompts), PROMPTS_A_SHARD)]
-    return [
-        Shard(_shard_path(folder, number, config, block), block, number * PROMPTS_A_SHARD)
-        for number, block in enumerate(blocks)
-    ]
+    _refuse_other_contents(folder, config, prompts)
+    each, groups = _blocks(profile)
+    shards = []
+    for start in range(0, len(prompts), each):
+        block = tuple(prompts[start : start + each])
+        for seeds in groups:
+            path = folder / _name(start, config, block, seeds)
+            shards.append(Shard(path, block, start, seeds, profile.step_counts))
+    return shards
 
 
-def write_shard(pipe: DiffusionPipeline, judges: Judges, profile: Profile, shard: Shard) -> None:
-    """Draw and measure one shard's prompts and write its file."""
-    tflops = cost.tflops_per_evaluation(pipe, profile)
-    frame = measure_prompts(pipe, judges, profile, shard.prompts, shard.first_id, tflops)
-    hardware = {"machine": platform.machine(), "device": str(pipe.device), "torch": torch.__version__}
-    write_table(frame, shard.path, {"configuration": configuration(profile), "hardware": hardware})
+def write_shard(
+    pipe: DiffusionPipeline,
+    judges: Judges,
+    profile: Profile,
+    shard: Shard,
+    tflops: float,
+    pictures: Path | None = None,
+) -> None:
+    """Draw and measure one shard's prompts and write its file; ``tflops`` is what one evaluation costs.
+
+    ``pictures`` is a folder to keep the pictures in. Raises ``Unfinished`` if a picture is broken, ValueError if the
+    models are no longer those that the shard was planned with, OSError if the disk is full or another than planned.
+    """
+    config = configuration(profile)
+    if shard.path.name != _name(shard.first_id, config, shard.prompts, shard.seeds):
+        raise ValueError(
+            f"the models of {profile.name} are not those that {shard.path.name} was planned with: they have changed "
+            "since, or differ between machines; run again with the same models everywhere"
+        )
+    if not shard.path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{shard.path.parent} is not there on {platform.node()}: on several machines the data set's folder must "
+            "be on a file system that all of them share"
+        )
+    seeds = replace(profile, seeds=shard.seeds)
+    try:
+        frame = measure_prompts(pipe, judges, seeds, shard.prompts, shard.first_id, tflops, pictures)
+    except ValueError as error:
+        raise Unfinished(str(error)) from error
+    except OSError as error:
+        if pictures is None:
+            raise
+        raise OSError(
+            f"a picture cannot be written to {pictures} ({error.strerror or error}): see to the disk and run again; "
+            "what is finished is kept"
+        ) from None
+    noted = {"configuration": config, "first_id": shard.first_id, "prompts": shard.prompts, "seeds": shard.seeds}
+    write_table(frame, shard.path, {**noted, "hardware": hardware(pipe.device)})

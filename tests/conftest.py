@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfkit.generate import load_pipeline
 from bfkit.metrics import Judges, load_judges
 from bfkit.mini import models
+from bfkit.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile
 
 

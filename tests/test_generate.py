@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 
-from bfkit.generate import EvaluationCounter, embed_prompts, generate, load_pipeline, noise, sample
+from bfkit import paper
+from bfkit.generate import Conditions, counting, embed, generate, sample
+from bfkit.pipelines import check_device, load_pipeline
 
 PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park", "a teal star", "a night sky"]
 
@@ -21,29 +24,45 @@ def plain_call(pipe, profile, prompt: str, steps: int, seed: int, **options) -> 
 # --- noise ----------------------------------------------------------------------------------------------------------
 
 
-def test_noise_depends_on_the_seed_alone(pipe):
+def noise(conditions: Conditions) -> list[torch.Tensor]:
+    return [torch.randn((4, 16, 16), generator=generator) for generator in conditions.generators()]
+
+
+def test_noise_depends_on_the_seed_alone(pipe, random_profile):
     torch.manual_seed(5)
-    rows = noise(pipe, [3, 1, 3, 0], 64)
-    assert rows.shape == (4, 4, 16, 16)
-    assert rows.dtype == torch.float32
+    rows = noise(embed(pipe, random_profile, PROMPTS[:4], [3, 1, 3, 0]))
     assert torch.equal(rows[0], rows[2])
     assert not torch.equal(rows[0], rows[1])
     torch.manual_seed(6)
     for seed, row in zip([3, 1, 3, 0], rows, strict=True):
-        assert torch.equal(noise(pipe, [seed], 64)[0], row)
+        assert torch.equal(noise(embed(pipe, random_profile, PROMPTS[4:], [seed]))[0], row)
 
 
-def test_noise_is_what_a_generator_of_that_seed_gives_diffusers(pipe):
-    expected = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(7))
-    assert torch.equal(noise(pipe, [7], 64), expected)
+def test_every_draw_from_the_same_conditions_begins_anew(pipe, random_profile):
+    conditions = embed(pipe, random_profile, PROMPTS[:2], [7, 8])
+    for first, second in zip(noise(conditions), noise(conditions), strict=True):
+        assert torch.equal(first, second)
+    assert torch.equal(noise(conditions.rows([1]))[0], noise(conditions)[1])
 
 
-def test_noise_leaves_the_global_generator_alone(pipe):
+def test_drawing_leaves_the_global_generator_alone(pipe, random_profile):
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    noise(pipe, [1, 2], 64)
+    sample(pipe, random_profile, embed(pipe, random_profile, PROMPTS[:2], [1, 2]), 1)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_prompt_is_embedded_once_for_all_its_seeds(pipe, random_profile):
+    texts = []
+    handle = pipe.text_encoder.register_forward_pre_hook(lambda module, args: texts.append(args[0].shape[0]))
+    try:
+        conditions = embed(pipe, replace(random_profile, guidance=1.0), [PROMPTS[0]] * 4 + [PROMPTS[1]] * 4, range(8))
+    finally:
+        handle.remove()
+    assert texts == [2]
+    assert conditions.texts["prompt_embeds"].shape[0] == 8
+    assert torch.equal(conditions.texts["prompt_embeds"][0], conditions.texts["prompt_embeds"][3])
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------
@@ -115,8 +134,14 @@ def test_several_steps_go_evenly_from_noise_to_the_end(pipe, random_profile):
 def test_one_step_starts_from_noise(pipe, random_profile):
     generate(pipe, PROMPTS[:1], 1, profile=random_profile)
     assert pipe.scheduler.timesteps.tolist() == [999]
-    plain_call(pipe, random_profile, PROMPTS[0], 1, 0)
-    assert pipe.scheduler.timesteps.tolist() == [0], "Euler's own choice, which is why one step needs care"
+    diffusers_own = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
+    diffusers_own.set_timesteps(1)
+    assert diffusers_own.timesteps.tolist() == [0], "which is why one step needs care"
+
+
+def test_timesteps_that_are_asked_for_by_hand_are_used_as_they_are(pipe):
+    pipe.scheduler.set_timesteps(timesteps=[500])
+    assert pipe.scheduler.timesteps.tolist() == [500]
 
 
 @torch.no_grad()
@@ -124,11 +149,12 @@ def test_one_step_is_the_denoisers_guess_of_the_whole_picture(pipe, random_profi
     """Undo the noise of timestep 999 once, by the formulas of v-prediction, and decode."""
     picture = generate(pipe, PROMPTS[:1], 1, profile=random_profile, seeds=[5])[0]
     alpha = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64).square().neg().add(1).prod().item()
-    latents = noise(pipe, [5], 64)
+    latents = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(5))
     # the sampler begins with noise times sigma, which the denoiser sees scaled by 1 / sqrt(sigma^2 + 1)
     seen = latents * (1 - alpha) ** 0.5
-    texts = embed_prompts(pipe, PROMPTS[:1], random_profile.guidance)
-    with_words, without = (pipe.unet(seen, 999, text).sample for text in (texts.words, texts.nothing))
+    texts = embed(pipe, random_profile, PROMPTS[:1], [5]).texts
+    both = (texts["prompt_embeds"], texts["negative_prompt_embeds"])
+    with_words, without = (pipe.unet(seen, 999, text).sample for text in both)
     velocity = without + random_profile.guidance * (with_words - without)
     clean = alpha**0.5 * seen - (1 - alpha) ** 0.5 * velocity
     expected = (pipe.vae.decode(clean / pipe.vae.config.scaling_factor).sample[0] / 2 + 0.5).clamp(0, 1)
@@ -137,16 +163,65 @@ def test_one_step_is_the_denoisers_guess_of_the_whole_picture(pipe, random_profi
     assert (picture - undenoised).abs().max() > 0.01
 
 
+# --- counting, and the shared first evaluation ------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_the_counter_counts_one_evaluation_a_step(pipe, random_profile, steps, guidance):
-    texts = embed_prompts(pipe, PROMPTS[:2], guidance).rows([0, 1])
-    latents = noise(pipe, [0, 1], 64)
-    with EvaluationCounter(pipe) as counter:
-        sample(pipe, texts, latents, steps, guidance)
-    assert counter.calls == steps
-    sample(pipe, texts, latents, 2, guidance)
-    assert counter.calls == steps, "it counts only while it is entered"
+def test_there_is_one_evaluation_a_step(pipe, random_profile, steps, guidance):
+    profile = replace(random_profile, guidance=guidance)
+    conditions = embed(pipe, profile, PROMPTS[:2], [0, 1])
+    with counting(pipe, profile) as count:
+        sample(pipe, profile, conditions, steps)
+    assert count.made == steps
+    sample(pipe, profile, conditions, 2)
+    assert count.made == steps, "it counts only while it is entered"
+
+
+def test_the_papers_twelve_step_counts_take_344_evaluations_instead_of_355(pipe, random_profile):
+    conditions, made = embed(pipe, random_profile, PROMPTS[:1], [0]), []
+    with counting(pipe, random_profile, share_first=True) as count:
+        for steps in sorted(paper.STEP_COUNTS, reverse=True):
+            sample(pipe, random_profile, conditions, steps)
+            made.append(count.take())
+    assert sum(paper.STEP_COUNTS) == 355
+    assert made == [129, *(steps - 1 for steps in sorted(paper.STEP_COUNTS, reverse=True)[1:])]
+    assert sum(made) == 344
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_pictures_with_a_shared_first_evaluation_are_the_same_bit_for_bit(pipe, random_profile, guidance):
+    profile = replace(random_profile, guidance=guidance)
+    conditions = embed(pipe, profile, PROMPTS[:2], [0, 1])
+    alone = [sample(pipe, profile, conditions, steps) for steps in (5, 3, 1)]
+    with counting(pipe, profile, share_first=True) as count:
+        shared = []
+        for steps in (5, 3, 1):
+            shared.append(sample(pipe, profile, conditions, steps))
+            count.take()
+    for one, other in zip(alone, shared, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_nothing_is_shared_where_the_first_evaluation_differs(pipe, random_profile):
+    """Other noise, another prompt, or timesteps that begin elsewhere: all are evaluated."""
+    leading = load_pipeline(replace(random_profile, spacing="leading"))
+    conditions = embed(leading, random_profile, PROMPTS[:1], [0])
+    with counting(leading, random_profile, share_first=True) as count:
+        for steps in (4, 3):
+            sample(leading, random_profile, conditions, steps)
+            assert count.take() == steps
+    with counting(pipe, random_profile, share_first=True) as count:
+        for prompt, seed in ((PROMPTS[0], 0), (PROMPTS[0], 1), (PROMPTS[1], 0)):
+            sample(pipe, random_profile, embed(pipe, random_profile, [prompt], [seed]), 2)
+            assert count.take() == 2
+
+
+def test_the_denoiser_is_itself_again_after_counting_also_after_a_failure(pipe, random_profile):
+    before = pipe.unet.forward
+    with pytest.raises(ZeroDivisionError), counting(pipe, random_profile):
+        raise ZeroDivisionError
+    assert pipe.unet.forward == before
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -185,13 +260,22 @@ def test_another_number_of_seeds_than_prompts_is_refused(pipe, random_profile, s
         generate(pipe, PROMPTS[:2], 2, profile=random_profile, seeds=seeds)
 
 
+def test_a_device_that_is_not_there_is_refused_with_what_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert check_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match=r"no device cuda:2: torch finds 2 CUDA devices; choose cpu"):
+        check_device("cuda:2")
+    with pytest.raises(ValueError, match=r"unknown device 'gpu': choose cpu, cuda or cuda:N"):
+        check_device("gpu")
+
+
 # --- loading --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spacing", ["linspace", "leading", "trailing"])
 def test_the_profile_decides_how_timesteps_are_spaced(random_profile, spacing):
     pipe = load_pipeline(replace(random_profile, spacing=spacing))
-    assert type(pipe.scheduler).__name__ == "EulerDiscreteScheduler"
+    assert isinstance(pipe.scheduler, EulerDiscreteScheduler)
     pipe.scheduler.set_timesteps(4)
     expected = {"linspace": [999, 666, 333, 0], "leading": [751, 501, 251, 1], "trailing": [999, 749, 499, 249]}
     assert pipe.scheduler.timesteps.tolist() == expected[spacing]

@@ -1,18 +1,166 @@
+"""The same rows, whoever makes the shards: this process, several, a part of them each, or a Ray cluster."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import torch
+from dataset_helpers import assert_same_rows, contents, shard_files
 
-from bfkit import build_dataset
+from bfkit import build_dataset, read_scores, shards, workers
+from bfkit.mini.world import captioned_scenes
+
+PROMPTS = list(captioned_scenes(12, seed=3))  # six shards of two
+ON_RAY = """
+import contextlib, os, threading, time
+from pathlib import Path
+import psutil
+from bfkit import build_dataset, shards
+from bfkit.profiles import *
+
+folder, killed = Path({folder!r}), []
+shards.IMAGES_A_SHARD = 4
+
+def kill_one():
+    while not killed:
+        time.sleep(0.01)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process().children(recursive=True) if list(folder.glob("shard-*")) else ():
+                if process.name().startswith("ray::_Actor.work"):
+                    process.kill()
+                    killed.append(process.pid)
+                    break
+
+os.chdir({elsewhere!r})
+threading.Thread(target=kill_one, daemon=True).start()
+build_dataset({profile!r}, {prompts!r}, folder, launch="ray", workers=2)
+assert killed
+"""
 
 
-def test_bad_prompts_are_refused_before_a_folder_is_made(random_profile, tmp_path):
-    with pytest.raises(ValueError, match="prompt 1 is empty"):
-        build_dataset(random_profile, ["a wall", ""], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+@pytest.fixture(scope="module")
+def brief(random_profile):
+    return replace(random_profile, seeds=(0,), step_counts=(1, 2), batch=2)
 
 
-def test_a_finished_data_set_is_not_drawn_again(random_profile, tmp_path):
-    first = build_dataset(random_profile, ["a red circle on a white wall"], tmp_path)
-    before = first[0].path.read_bytes()
-    assert [shard.path for shard in build_dataset(random_profile, ["a red circle on a white wall"], tmp_path)] == [
-        first[0].path
-    ]
-    assert first[0].path.read_bytes() == before
+@pytest.fixture(scope="module", autouse=True)
+def small_shards():
+    """Two prompts of the brief profile a shard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "IMAGES_A_SHARD", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(brief, tmp_path_factory) -> Path:
+    """A data set made in this process."""
+    folder = tmp_path_factory.mktemp("here")
+    build_dataset(brief, PROMPTS, folder)
+    return folder
+
+
+def test_shards_come_back_in_order_and_a_progress_bar_counts_them(tmp_path, brief, capsys):
+    made = build_dataset(brief, PROMPTS[:5], tmp_path)
+    assert [shard.path for shard in made] == shard_files(tmp_path)
+    assert [shard.prompts for shard in made] == [tuple(PROMPTS[:2]), tuple(PROMPTS[2:4]), (PROMPTS[4],)]
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_a_relative_folder_is_that_of_the_working_directory(tmp_path, brief, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build_dataset(brief, PROMPTS[:1], Path("out"))
+    assert len(shard_files(tmp_path / "out")) == 1
+
+
+def test_parts_make_disjoint_shards_and_together_all(tmp_path, brief, finished):
+    parts = [build_dataset(brief, PROMPTS, tmp_path, part=(number, 3)) for number in (1, 2, 3)]
+    assert sorted(shard.first_id for part in parts for shard in part) == [0, 2, 4, 6, 8, 10]
+    assert [len(part) for part in parts] == [2, 2, 2]
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+def test_more_parts_than_shards_leave_some_without_work(tmp_path, brief):
+    assert build_dataset(brief, PROMPTS[:2], tmp_path, part=(16, 16)) == []
+    assert not contents(tmp_path)
+
+
+@pytest.mark.parametrize("part", [(0, 4), (5, 4), (1, 0), (-1, 4)])
+def test_a_part_that_does_not_exist_is_refused(tmp_path, brief, part):
+    with pytest.raises(ValueError, match=rf"part {part[0]}/{part[1]} does not exist"):
+        build_dataset(brief, PROMPTS, tmp_path / "new", part=part)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"launch": "slurm"}, "unknown launch 'slurm': choose here or ray"),
+        ({"device": "cuda:99"}, "no device cuda:99"),
+        ({"device": "abacus"}, "unknown device 'abacus'"),
+    ],
+)
+def test_a_launch_or_device_that_does_not_exist_is_refused_before_a_folder_is_made(tmp_path, brief, options, words):
+    with pytest.raises(ValueError, match=words):
+        build_dataset(brief, PROMPTS, tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path, brief):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        build_dataset(brief, PROMPTS, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same_rows(tmp_path, brief, finished):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # one each
+    build_dataset(brief, PROMPTS, tmp_path, workers=2)
+    torch.set_num_threads(before)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished), tolerance=2e-4)
+
+
+def test_workers_take_the_gpus_of_a_machine_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [workers._nth_device("cuda", place) for place in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert workers._nth_device("cuda:1", 0) == "cuda:1"
+    assert workers._nth_device("cpu", 5) == "cpu"
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_rows_in_silence_though_one_of_its_workers_is_killed(tmp_path, brief, finished):
+    pytest.importorskip("ray")
+    folder, elsewhere = tmp_path / "dataset", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code = ON_RAY.format(folder=str(folder), elsewhere=str(elsewhere), profile=brief, prompts=PROMPTS)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line and "images a shard" not in line]
+    assert (done.stdout, said) == ("", []), "the progress bar is all there is to see"
+    assert len(contents(folder)) == len(shard_files(folder)) == 6
+    assert_same_rows(read_scores(folder), read_scores(finished))
+
+
+def test_without_ray_the_extra_is_named(tmp_path, brief, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"needs Ray: install it with `pip install -e .\[ray\]`"):
+        build_dataset(brief, PROMPTS, tmp_path, launch="ray")
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_named(tmp_path, brief):
+    pytest.importorskip("ray")
+    code = (
+        "from pathlib import Path; from bfkit.launch import build_dataset; from bfkit.profiles import *\n"
+        f"build_dataset({brief!r}, ['a wall'], Path({str(tmp_path)!r}), launch='ray', address='127.0.0.1:9')"
+    )
+    environment = {**os.environ, "RAY_gcs_server_request_timeout_seconds": "1", "RAY_NUM_REDIS_GET_RETRIES": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ValueError: no Ray cluster at 127.0.0.1:9 (" in done.stderr.splitlines()[-1]
+    assert not contents(tmp_path)

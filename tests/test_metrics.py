@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from bfkit import paper
-from bfkit.metrics import L_SNR_VARIANTS, METRICS, gaussian_blur, l_snr, load_judges
+from bfkit.metrics import L_SNR_VARIANTS, METRICS, PIXELS_AT_ONCE, gaussian_blur, l_snr, load_judges
 from bfkit.mini.world import draw, sample_scenes
 
 
@@ -81,6 +81,15 @@ def test_the_blur_is_scipys_gaussian_filter(noisy, sigma):
             np.testing.assert_allclose(values.numpy(), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("size", [(5, 3), (64, 65), (131, 200), (768, 768)])
+def test_the_blur_is_scipys_at_every_size(size):
+    """Smaller than the Gaussian, one more than a block of rows, no multiple of it, Stable Diffusion's."""
+    image = torch.rand((1, 1, *size), generator=torch.Generator().manual_seed(0))
+    truncate = min(4, *(side - 1 for side in size))
+    expected = ndimage.gaussian_filter(image[0, 0].numpy(), 1.0, mode="mirror", truncate=truncate)
+    np.testing.assert_allclose(gaussian_blur(image)[0, 0].numpy(), expected, atol=2e-6)
+
+
 def test_every_variant_is_compared_with_scipy():
     assert EXPECTED.keys() == L_SNR_VARIANTS.keys()
 
@@ -140,6 +149,9 @@ def test_the_more_noise_the_higher_and_the_more_blur_the_lower_the_default_score
 
 
 def test_l_snr_of_a_picture_does_not_depend_on_its_batch(drawn):
+    large = torch.nn.functional.interpolate(drawn[:3], size=(640, 900), mode="bicubic").clamp(0, 1)
+    assert large.shape[-2] * large.shape[-1] * 3 > PIXELS_AT_ONCE > drawn.shape[-1] ** 2 * 2
+    torch.testing.assert_close(torch.cat([l_snr(image[None]) for image in large]), l_snr(large))
     for variant in L_SNR_VARIANTS:
         alone = torch.cat([l_snr(image[None], variant) for image in drawn])
         torch.testing.assert_close(alone, l_snr(drawn, variant), atol=1e-6, rtol=1e-5)

@@ -1,5 +1,6 @@
 """The curve predictor learns what the prompt tells, comes back from its folder, and its baselines are what they say."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -7,8 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from bfkit import paper
-from bfkit.predictor import CurvePredictor, absolute_error, fit, fit_curve, load, mean_curve, nearest_curve, save
+from bfkit import METRICS, paper
+from bfkit.networks import NETWORKS
+from bfkit.predictor import (
+    CurvePredictor,
+    absolute_error,
+    fit,
+    fit_curve,
+    load,
+    mean_curve,
+    monotone,
+    nearest_curve,
+    save,
+)
 from bfkit.profiles import PredictorSettings
 
 STEPS, WIDTH = 16, 8
@@ -58,20 +70,40 @@ def test_a_curve_has_one_value_a_step_between_0_and_1(count, steps, layers):
 
 
 def test_the_default_network_has_the_papers_sizes():
-    network = CurvePredictor(512, PredictorSettings())
+    network = CurvePredictor(512, PredictorSettings()).network
     assert (network.lstm.num_layers, network.lstm.hidden_size, network.lstm.bidirectional) == (2, 512, True)
     linear = [layer for layer in network.mlp if isinstance(layer, torch.nn.Linear)]
     assert [linear[0].in_features, *(layer.out_features for layer in linear)] == [1024, 128, 1]
-    assert network.step_embedding.num_embeddings == paper.TARGET_STEPS
+    assert network.inputs.step.num_embeddings == paper.TARGET_STEPS
 
 
-def test_both_the_prompt_and_the_step_decide_a_value():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_prompt_and_step_decide_a_value_unless_the_ablation_takes_one_away(name):
     torch.manual_seed(0)
-    network = CurvePredictor(WIDTH, SETTINGS).eval()
+    network = CurvePredictor(WIDTH, replace(SETTINGS, network=name)).eval()
     with torch.no_grad():
         curves = network(prompts(2, seed=1))
-    assert (curves[0] - curves[1]).abs().max() > 1e-3
-    assert (curves.diff(dim=1).abs() > 1e-6).all()
+    assert curves.shape == (2, len(SETTINGS.grid))
+    assert ((curves[0] - curves[1]).abs().max() > 1e-3) == (name != "BiLSTM w/o prompt")
+    assert (curves.diff(dim=1).abs() > 1e-6).all(), "without a step encoding, the LSTM still knows the ends"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_that_reads_the_prompt_beats_the_mean_curve(name):
+    train, test = prompts(320, seed=0), prompts(64, seed=1)
+    network = fit_curve(train, decays(train), replace(SETTINGS, network=name), epochs=25, seed=0)
+    with torch.no_grad():
+        error = absolute_error({"d_sim": network(test).numpy()}, {"d_sim": decays(test)})["d_sim"].mean()
+    baseline = absolute_error(mean_curve({"d_sim": decays(train)}, len(test)), {"d_sim": decays(test)})["d_sim"].mean()
+    assert (error < 0.6 * baseline) == (name != "BiLSTM w/o prompt")
+    assert error < 1.05 * baseline
+
+
+def test_a_step_encoding_that_is_taken_away_is_not_learnt_either():
+    train = prompts(40, seed=0)
+    settings = replace(SETTINGS, network="BiLSTM w/o step encoding")
+    network = fit_curve(train, decays(train), settings, epochs=2, seed=0)
+    assert not network.network.inputs.step.weight.any()
 
 
 def test_a_prompts_curve_does_not_depend_on_its_company(trained):
@@ -207,3 +239,30 @@ def test_the_absolute_error_is_the_mean_over_steps_of_each_prompt():
         expected = [sum(abs(a - b) for a, b in zip(*pair, strict=True)) / STEPS for pair in pairs]
         np.testing.assert_allclose(values, expected)
     assert all((values == 0).all() for values in absolute_error(measured, measured).values())
+
+
+# --- monotone curves --------------------------------------------------------------------------------------------------
+
+
+def test_a_monotone_curve_never_turns_back_and_is_the_nearest_such():
+    """Against a brute-force search over all falling curves on a grid of values."""
+    curve = np.array([[0.9, 0.5, 0.6, 0.1, 0.4]])
+    made = monotone(curve, rising=False)
+    assert (np.diff(made) <= 1e-12).all()
+    grid = np.linspace(1, 0, 21)
+    falling = itertools.combinations_with_replacement(grid, 5)
+    best = min(float(((np.array(row) - curve) ** 2).sum()) for row in falling)
+    assert ((made - curve) ** 2).sum() <= best + 1e-12
+    np.testing.assert_allclose(made, [[0.9, 0.55, 0.55, 0.25, 0.25]])
+    np.testing.assert_allclose(monotone(-curve, rising=True), -made)
+
+
+def test_a_monotone_predictor_follows_its_metrics_direction_and_stays_so_when_saved(tmp_path):
+    rows = prompts(48, seed=0)
+    predictors = fit(rows, three_curves(rows), replace(BRIEF, monotone=True))
+    save(predictors, tmp_path, {})
+    wiggly = torch.randn(24, WIDTH, generator=torch.Generator().manual_seed(5)) * 30
+    for curves in (predictors(wiggly), load(tmp_path)[0](wiggly)):
+        for name, values in curves.items():
+            sign = 1 if METRICS[name].lower_is_better else -1
+            assert (sign * np.diff(values) <= 1e-6).all(), name

@@ -2,14 +2,20 @@
 
 import json
 import math
+import tracemalloc
 import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bfkit.prompts import mini_captions, select_dissimilar, select_prompts
+from bfkit import prompts
+from bfkit.captions import mini_captions, read_captions
+from bfkit.prompts import nearest_similarity, select_dissimilar, select_prompts
 
 CAPTIONS = Path(__file__).parents[2] / "shared" / "coco" / "captions_val2017.json"
 
@@ -35,7 +41,33 @@ def crowded_rows(seed: int, count: int = 120, width: int = 7) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize("block", [1, 2, 7, 64, 120, 1024])
+def all_pairs(rows: np.ndarray, threshold: float) -> list[int]:
+    """Brute force that can be waited for: every similarity there is, in float64 to 12 digits, then rows in order."""
+    unit = np.asarray(rows, dtype=np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    alike = np.concatenate([part @ unit.T >= threshold - 0.5e-12 for part in np.array_split(unit, 25)])
+    is_kept = np.zeros(len(rows), dtype=bool)
+    for index in range(len(rows)):
+        is_kept[index] = not (alike[index] & is_kept).any()
+    return np.flatnonzero(is_kept).tolist()
+
+
+def clustered_rows(count: int, clusters: int, width: int = 512, seed: int = 0) -> np.ndarray:
+    """Float32 rows scattered around random centres, in random order: about 0.8 alike within a cluster, 0 otherwise.
+
+    Eq. 1 keeps one or two of each cluster met: 18,000 of 616,000 x 512 from 17,000 clusters.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((clusters, width), dtype=np.float32)
+    rows = rng.standard_normal((count, width), dtype=np.float32)
+    rows *= 0.5
+    for start in range(0, count, 8192):  # no second copy of all rows
+        part = rows[start : start + 8192]
+        part += centres[rng.integers(clusters, size=len(part))]
+    return rows
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 64, 120, 2048])
 @pytest.mark.parametrize("threshold", [0.3, 0.75, 0.95])
 def test_the_choice_is_that_of_a_plain_loop_whatever_the_block_size(block, threshold):
     for seed in range(4):
@@ -103,6 +135,11 @@ def test_another_shape_is_refused_with_a_sentence(shape):
         select_dissimilar(np.ones(shape))
 
 
+def test_rows_of_words_are_refused():
+    with pytest.raises(ValueError, match="could not convert"):
+        select_dissimilar([["a", "b"]])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_the_first_row_that_is_not_finite_is_named(value):
     rows = np.ones((5, 3))
@@ -129,6 +166,119 @@ def test_real_captions_are_chosen_as_a_plain_loop_chooses_them(block):
     assert select_dissimilar(rows, 0.6, block=block).tolist() == kept
 
 
+def spelling(captions: Sequence[str], width: int = 512) -> np.ndarray:
+    """Captions embedded by their letters: hashed n-grams of one to three, projected at random to ``width`` numbers."""
+    buckets = 4096
+    directions = np.random.default_rng(0).standard_normal((buckets, width), dtype=np.float32)
+    rows = np.empty((len(captions), width), dtype=np.float32)
+    for row, caption in enumerate(captions):
+        text = f" {caption.lower()} ".encode()
+        grams = Counter(zlib.crc32(text[at : at + n]) % buckets for n in (1, 2, 3) for at in range(len(text) - n + 1))
+        rows[row] = np.sqrt(np.fromiter(grams.values(), dtype=np.float32)) @ directions[list(grams)]
+    return rows
+
+
+@pytest.mark.slow
+def test_all_real_captions_are_chosen_as_brute_force_chooses_them():
+    if not CAPTIONS.is_file():
+        pytest.skip("the COCO captions are not part of this repository")
+    captions = read_captions(CAPTIONS)
+    rows = spelling(captions)
+    kept = select_dissimilar(rows)
+    assert 0.4 * len(captions) < len(kept) < 0.7 * len(captions)
+    assert kept.tolist() == all_pairs(rows, 0.75)
+
+
+# --- ties and the limits of float32 ---------------------------------------------------------------------------------
+
+
+def rows_with_ties(seed: int, count: int = 250, width: int = 40, ones: int = 24) -> np.ndarray:
+    """Rows of 24 ones, signed, in 40 places: similarities are multiples of 1/24, and 18/24 is met often."""
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((count, width), dtype=np.int64)
+    for row in range(count):
+        if row < 20:
+            rows[row, rng.choice(width, ones, replace=False)] = rng.choice([-1, 1], ones)
+        else:  # another row with two to four signs turned: 20/24, 18/24 or 16/24 like it
+            rows[row] = rows[rng.integers(row)]
+            rows[row, rng.choice(np.flatnonzero(rows[row]), rng.integers(2, 5), replace=False)] *= -1
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_at_the_threshold_are_decided_as_whole_numbers_decide_them(seed):
+    rows = rows_with_ties(seed)
+    products = rows @ rows.T
+    assert (products == 18).sum() > 150, "there should be many ties"
+    expected: list[int] = []
+    for index in range(len(rows)):
+        if not (products[index, expected] >= 18).any():
+            expected.append(index)
+    lengths = np.random.default_rng(seed).uniform(0.1, 10, size=(len(rows), 1))
+    assert select_dissimilar(rows, 18 / 24).tolist() == expected
+    for block in (10, 100, 2048):
+        assert select_dissimilar(rows * lengths, 18 / 24, block=block).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("difference", "is_kept"), [(-1e-6, True), (-1e-9, True), (-1e-13, False), (0, False), (1e-9, False), (1e-6, False)]
+)
+def test_similarities_closer_to_the_threshold_than_float32_can_tell_are_told_apart(difference, is_kept):
+    rng = np.random.default_rng(1)
+    basis = np.linalg.qr(rng.normal(size=(200, 200)))[0]
+    similarity = 0.75 + difference
+    near = similarity * basis[0] + math.sqrt(1 - similarity**2) * basis[1]
+    rows = np.stack([basis[0], *basis[2:90], near])
+    for block in (1, 50, 89, 2048):  # the two meet across blocks, or in one
+        assert (89 in select_dissimilar(rows, 0.75, block=block)) == is_kept
+
+
+# --- many rows ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_many_blocks_are_chosen_as_brute_force_chooses_them():
+    rows = clustered_rows(9_000, 1_500, width=100)  # a sketch is shorter than these rows
+    expected = all_pairs(rows, 0.75)
+    assert 1_500 < len(expected) < 4_500
+    assert select_dissimilar(rows).tolist() == expected
+    assert select_dissimilar(rows, block=300).tolist() == expected
+
+
+def test_sketches_that_mislead_change_nothing(monkeypatch):
+    rows = clustered_rows(3_000, 400, width=100)
+    right = select_dissimilar(rows, block=256)
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(prompts, "_sketch", lambda rows, block: rng.normal(size=(len(rows), 8)).astype(np.float32))
+    assert select_dissimilar(rows, block=256).tolist() == right.tolist() == all_pairs(rows, 0.75)
+
+
+def test_the_embeddings_are_never_copied_whole():
+    rows = clustered_rows(150_000, 50, width=128)
+    tracemalloc.start()
+    select_dissimilar(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 256 * len(rows) + 60e6 < 1.3 * rows.nbytes
+
+
+def test_a_quick_choice_shows_no_progress_bar(capsys):
+    select_dissimilar(crowded_rows(0))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("count", [2, 300, 9_000])
+def test_the_nearest_similarity_is_that_to_the_most_similar_other_row(count):
+    rows = torch.as_tensor(crowded_rows(2, 9_000)[:count])
+    unit = torch.nn.functional.normalize(rows)
+    expected = [(unit[index] @ torch.cat([unit[:index], unit[index + 1 :]]).T).max() for index in range(0, count, 50)]
+    found = nearest_similarity(rows)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[::50], expected, atol=1e-6)
+
+
+# --- prompts --------------------------------------------------------------------------------------------------------
+
+
 def test_prompts_are_the_first_dissimilar_captions(judges):
     captions = list(mini_captions(60))
     rows = judges.clip.embed_texts(captions).numpy()
@@ -139,14 +289,22 @@ def test_prompts_are_the_first_dissimilar_captions(judges):
     assert select_prompts(captions, judges.clip, len(chosen), threshold) == [captions[index] for index in chosen]
 
 
+def test_no_more_captions_are_embedded_than_the_prompts_take(judges, monkeypatch):
+    captions, seen = list(mini_captions(60)), []
+
+    def tokenizer(texts: list[str]) -> torch.Tensor:
+        seen.extend(texts)
+        return judges.clip.tokenizer(texts)
+
+    everything = select_prompts(captions, judges.clip, 5, 0.999)
+    monkeypatch.setattr(prompts, "OFFER", 8)
+    assert select_prompts(captions, replace(judges.clip, tokenizer=tokenizer), 5, 0.999) == everything
+    last = captions.index(everything[-1])
+    assert seen == captions[: len(seen)], "each once, in order"
+    assert last < len(seen) <= max(8, 2 * last + 1)
+
+
 def test_asking_for_more_prompts_than_there_are_says_how_many_there_are(judges):
     captions = ["a red circle on a beach", "a red circle on a beach", "a night sky"]
     with pytest.raises(ValueError, match=r"only [12] of 3 captions are dissimilar at 0.75, 3 were asked for"):
         select_prompts(captions, judges.clip, 3)
-
-
-def test_the_miniatures_captions_begin_with_the_two_ends_of_figure_2():
-    captions = list(mini_captions(50))
-    assert captions[:2] == ["a white and empty wall", "a colorful park with a crowd"]
-    assert len(set(captions)) == 50
-    assert list(mini_captions(20)) == captions[:20]

@@ -7,8 +7,19 @@ import polars as pl
 import pytest
 import torch
 
-from bfkit import PROFILES, StepAdvisor, evaluate, load_judges, load_pipeline, paper, prompts, read_scores, scores, shards
-from bfkit.generate import embed_prompts, noise, sample
+from bfkit import (
+    PROFILES,
+    StepAdvisor,
+    evaluate,
+    load_judges,
+    load_pipeline,
+    paper,
+    prompts,
+    read_scores,
+    scores,
+    shards,
+)
+from bfkit.generate import embed, sample
 from bfkit.mini import world
 
 MINI = PROFILES["mini"]
@@ -56,11 +67,10 @@ def test_rows_of_the_table_come_out_again(table, mini_judges):
     pipe = load_pipeline(MINI)
     chosen = table.filter(pl.col("prompt_id").is_in([0, 1, 300]), pl.col("seed") == 2).sort("prompt_id", "steps")
     texts = chosen["prompt"].unique(maintain_order=True).to_list()
-    rows = embed_prompts(pipe, texts, MINI.guidance).rows(range(len(texts)))
-    latents = noise(pipe, [2] * len(texts), MINI.image_size)
-    target = mini_judges.look(sample(pipe, rows, latents, paper.TARGET_STEPS, MINI.guidance))
+    conditions = embed(pipe, MINI, texts, [2] * len(texts))
+    target = mini_judges.look(sample(pipe, MINI, conditions, paper.TARGET_STEPS))
     for steps in (1, 3, 17):
-        again = mini_judges.measure(sample(pipe, rows, latents, steps, MINI.guidance), target)
+        again = mini_judges.measure(sample(pipe, MINI, conditions, steps), target)
         shipped = chosen.filter(steps=steps)
         for name in ("l_snr", "d_sim"):
             torch.testing.assert_close(again[name], shipped[name].to_torch(), rtol=0.02, atol=0.005)

@@ -18,8 +18,8 @@ def test_training_writes_models_that_load_and_resumes_to_the_same_weights(tmp_pa
     out, work = tmp_path / "weights", tmp_path / "work"
     train.train(settings, out, work, torch.device("cpu"))
     first = {path.relative_to(out): path.read_bytes() for path in out.rglob("*.safetensors")}
-    assert len(first) == 5  # vae, text encoder, unet, clip, embedder
-    for name in ("pipeline", "clip", "perceptual"):
+    assert len(first) == 6  # vae, text encoder, unet, clip, embedder, classifier
+    for name in ("pipeline", "clip", "perceptual", "classifier"):
         assert "| hours |" in (out / name / "README.md").read_text()
     train.train(settings, out, work, torch.device("cpu"))
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*.safetensors")} == first

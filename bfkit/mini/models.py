@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from .world import VOCABULARY
+from .world import GROUNDS, SHAPE_NAMES, VOCABULARY
 
 IMAGE_SIZE = 64
 LATENT_CHANNELS = 4
@@ -143,6 +143,15 @@ class PerceptualEmbedder(nn.Module):
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         return 1 - F.cosine_similarity(self.embed(first), self.embed(second), dim=-1)
+
+
+# what the classifier tells apart: the ground, and which shape there is most of
+CLASSES = tuple((ground, shape) for ground in GROUNDS for shape in ("nothing", *SHAPE_NAMES))
+
+
+def build_classifier() -> PerceptualEmbedder:
+    """The embedder's network with one number a class: its embeddings are logits (N, 90)."""
+    return PerceptualEmbedder(embed_dim=len(CLASSES))
 
 
 def _half(module: nn.Module) -> dict[str, torch.Tensor]:

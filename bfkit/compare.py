@@ -1,0 +1,179 @@
+"""Table 2: every system draws the same prompts and seeds for the cost of OURS, and is measured against its reference.
+
+OURS, UNIFORM and REFERENCE are compared with the plain pipeline's picture at the profile's last step count, as in the
+paper; every other system with a picture of its own at REFERENCE's cost. All are compared with the plain picture as
+well, which other samplers of the same equation come near.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from diffusers import DiffusionPipeline
+from tqdm.auto import tqdm
+
+from . import cost, generate, paper
+from .baselines import SYSTEMS, Cost, count_cost
+from .metrics import Judges, Look
+from .profiles import Profile
+from .scores import read_metadata, write_table
+from .shards import configuration
+
+SCHEMA = pl.Schema(
+    {
+        "system": pl.String,
+        "prompt_id": pl.UInt32,
+        "prompt": pl.String,
+        "seed": pl.Int64,
+        "steps": pl.UInt16,
+        "reference_steps": pl.UInt16,
+        "l_snr": pl.Float32,
+        "d_sim": pl.Float32,  # to the system's own reference, and i_clip
+        "i_clip": pl.Float32,
+        "d_sim_plain": pl.Float32,  # to the plain pipeline's picture at the last step count, and i_clip_plain
+        "i_clip_plain": pl.Float32,
+        "evals": pl.UInt16,
+        "seconds": pl.Float32,
+        "joules": pl.Float32,  # null where nothing measures them
+        "tflops": pl.Float32,
+        "logits": pl.List(pl.Float32),  # of the classifier behind the inception score
+    }
+)
+Pairs = Sequence[tuple[int, str, int]]  # prompt id, prompt, seed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one system draws: the steps of each prompt, and of its reference; 0 if that is the plain picture."""
+
+    system: str
+    steps: Mapping[str, int]
+    reference_steps: int
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What a comparison is made with."""
+
+    pipe: DiffusionPipeline
+    judges: Judges
+    classify: Callable[[torch.Tensor], torch.Tensor]  # pictures to logits
+    profile: Profile
+
+
+def uniform_steps(steps: Mapping[str, int]) -> dict[str, int]:
+    """UNIFORM: the same total number of steps dealt out evenly; what is left over, the first prompts get."""
+    each, rest = divmod(sum(steps.values()), len(steps))
+    return {prompt: each + (number < rest) for number, prompt in enumerate(steps)}
+
+
+def make_plans(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> list[Plan]:
+    """OURS as given, UNIFORM at its mean, REFERENCE, and the other systems at the same counted cost a picture."""
+    plain = count_cost(pipe, profile)
+    budget = plain.tflops(1) * float(np.mean(list(ours.values())))
+    plans = [
+        Plan("OURS", ours, 0, plain),
+        Plan("UNIFORM", uniform_steps(ours), 0, plain),
+        Plan("REFERENCE", dict.fromkeys(ours, paper.REFERENCE_STEPS), 0, plain),
+    ]
+    for name, system in SYSTEMS.items():
+        own = count_cost(pipe, profile, system)
+        reference = own.steps(plain.tflops(paper.REFERENCE_STEPS))
+        plans.append(Plan(name, dict.fromkeys(ours, own.steps(budget)), reference, own))
+    return plans
+
+
+def _parts(pairs: Pairs, steps: Mapping[str, int], batch: int) -> Iterator[tuple[int, list[int]]]:
+    """Batches of pictures that are drawn in equally many steps, as indices into the pairs."""
+    groups: dict[int, list[int]] = {}
+    for index, (_, prompt, _) in enumerate(pairs):
+        groups.setdefault(steps[prompt], []).append(index)
+    for count, members in sorted(groups.items()):
+        for start in range(0, len(members), batch):
+            yield count, members[start : start + batch]
+
+
+def _draw(lab: Lab, pairs: Pairs, rows: Sequence[int], steps: int) -> torch.Tensor:
+    chosen = [pairs[row] for row in rows]
+    conditions = generate.embed(lab.pipe, lab.profile, [text for _, text, _ in chosen], [seed for *_, seed in chosen])
+    return generate.sample(lab.pipe, lab.profile, conditions, steps)
+
+
+def _rows_of(look: Look, rows: Sequence[int]) -> Look:
+    return Look(look.layout[list(rows)], look.meaning[list(rows)], ())
+
+
+@torch.inference_mode()
+def plain_targets(lab: Lab, pairs: Pairs) -> Look:
+    """What the judges see in the plain pipeline's pictures at the last step count, one row a pair."""
+    batch, looks = lab.profile.batch, []
+    for start in tqdm(range(0, len(pairs), batch), "plain pictures", mininterval=1.0):
+        rows = range(start, min(start + batch, len(pairs)))
+        looks.append(lab.judges.look(_draw(lab, pairs, rows, lab.profile.target_steps)))
+    return Look(torch.cat([look.layout for look in looks]), torch.cat([look.meaning for look in looks]), ())
+
+
+@torch.inference_mode()
+def measure(lab: Lab, plan: Plan, pairs: Pairs, targets: Look) -> pl.DataFrame:
+    """All pictures of one system, drawn and measured: rows of ``SCHEMA``."""
+    frames, meter = [], cost.EnergyMeter(lab.pipe.device)
+    system = SYSTEMS.get(plan.system)
+    parts = list(_parts(pairs, plan.steps, lab.profile.batch))
+    with system(lab.pipe) if system else nullcontext():
+        for steps, rows in tqdm(parts, plan.system, mininterval=1.0):
+            plain = _rows_of(targets, rows)
+            own = lab.judges.look(_draw(lab, pairs, rows, plan.reference_steps)) if plan.reference_steps else plain
+            with generate.counting(lab.pipe, lab.profile) as count, meter as used:
+                images = _draw(lab, pairs, rows, steps)
+            seen = lab.judges.look(images)
+            scores = lab.judges.compare(images, seen, own)
+            to_plain = lab.judges.compare(images, seen, plain)
+            ids, texts, seeds = zip(*(pairs[row] for row in rows), strict=True)
+            size = len(rows)
+            frame = {
+                "system": [plan.system] * size,
+                "prompt_id": ids,
+                "prompt": texts,
+                "seed": seeds,
+                "steps": [steps] * size,
+                "reference_steps": [plan.reference_steps or lab.profile.target_steps] * size,
+                **{name: values.numpy() for name, values in scores.items()},
+                "d_sim_plain": to_plain["d_sim"].numpy(),
+                "i_clip_plain": to_plain["i_clip"].numpy(),
+                "evals": [count.made] * size,
+                "seconds": [used.seconds / size] * size,
+                "joules": [None if used.joules is None else used.joules / size] * size,
+                "tflops": [plan.cost.tflops(steps)] * size,
+                "logits": lab.classify(images).float().cpu().tolist(),
+            }
+            frames.append(pl.DataFrame(frame, schema=SCHEMA))
+    return pl.concat(frames).sort("prompt_id", "seed")
+
+
+def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.DataFrame:
+    """Every system on the same prompts (id: text and OURS' steps) and the profile's seeds; resumes from ``folder``.
+
+    A system that is finished lies in a file of its own; one made under another configuration or for other steps is
+    made again. Returns all rows, systems in the table's order.
+    """
+    pairs = [(number, prompt, seed) for number, (prompt, _) in ours.items() for seed in lab.profile.seeds]
+    plans = make_plans(lab.pipe, lab.profile, dict(ours.values()))
+    folder.mkdir(parents=True, exist_ok=True)
+    targets, frames = None, []
+    for plan in plans:
+        path = folder / f"{plan.system.replace(' ', '-')}.parquet"
+        noted = {
+            "configuration": configuration(lab.profile),
+            "steps": dict(plan.steps),
+            "reference": plan.reference_steps,
+        }
+        if not path.is_file() or read_metadata(path) != noted:
+            targets = plain_targets(lab, pairs) if targets is None else targets
+            write_table(measure(lab, plan, pairs, targets), path, noted)
+        frames.append(pl.read_parquet(path))
+    return pl.concat(frames)

@@ -1,0 +1,36 @@
+"""Intervals and paired tests over prompts."""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.stats
+
+
+def interval(
+    statistic: Callable[..., np.ndarray], *columns: np.ndarray, level: float = 0.95, draws: int = 4000, seed: int = 0
+) -> tuple[float, float, float]:
+    """A statistic of prompts and its bootstrap interval; the columns (N,) are resampled together, prompt by prompt.
+
+    ``statistic`` works along the last axis, as ``lambda rows: rows.mean(-1)`` does.
+    """
+    rows = np.random.default_rng(seed).integers(0, len(columns[0]), (draws, len(columns[0])))
+    low, high = np.quantile(statistic(*(column[rows] for column in columns)), [(1 - level) / 2, (1 + level) / 2])
+    return float(statistic(*columns)), float(low), float(high)
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    """The mean along the last axis, for ``interval``."""
+    return values.mean(axis=-1)
+
+
+def paired_tests(difference: np.ndarray) -> tuple[float, float]:
+    """Two-sided p-values that paired differences centre on zero: Wilcoxon's signed ranks, and Student's t.
+
+    1 where all the differences are zero; not a number for a single prompt.
+    """
+    count, error = len(difference), difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan
+    if not difference.any():
+        return 1.0, 1.0
+    with np.errstate(divide="ignore"):  # equal differences have no spread: t is infinite, p is 0
+        t = np.abs(difference.mean()) / error
+    return float(scipy.stats.wilcoxon(difference).pvalue), float(2 * scipy.stats.t.sf(t, count - 1))
