@@ -51,8 +51,8 @@ def compare_rules(
       ``jnd``), each with the ends of its bootstrap interval, ``loss_low, loss_high``, ...;
     - ``saved``: UNIFORM's loss less the rule's, paired, with its interval, and Wilcoxon's p-value, ``wilcoxon``;
     - ``regret``: mean absolute difference in steps from the same rule on the measured curves;
-    - ``above_best``: the loss by all metrics above that of the best allocation there is (the price on the measured
-      curves), the same for all metrics' rows.
+    - ``above_best``: the loss by all metrics above that of the price on the measured curves, the best allocation there
+      is (``oracle.oracles``); the same in all metrics' rows.
     """
     truth = losses(measured)
     rows = []

@@ -4,24 +4,25 @@ Both of a pair do the same work and are called in turn after a warm-up; what cou
 """
 
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from dreamsim.feature_extraction.vision_transformer import vit_base
 from tqdm.auto import tqdm
 
-from . import generate, metrics, paper, plateau, predictor, prompts, scores
+from . import bench_gpu, generate, metrics, paper, prompts, scores, shards
 from .advisor import StepAdvisor
+from .captions import mini_captions
+from .layout import SIDE, DreamSim, Tower
 from .pipelines import load_pipeline
 from .profiles import get_profile
+from .report import to_markdown
 
 REPEATS = 3
 ROWS = paper.IMAGES
@@ -48,14 +49,14 @@ def side_by_side(ours: Callable[[], Any], plain: Callable[[], Any], repeats: int
     }
 
 
-# --- one function a pair: what it is, beside what, and how large -------------------------------------------------------
+# --- one function a pair: what it is, beside what, and how large -----------------------------------------------------
 
 
 def generation(count: int = 4, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17)) -> dict[str, Any]:
-    """The engine's way to draw all step counts of some prompts and seeds, and diffusers' plain call for each picture."""
+    """All step counts of some prompts and seeds, as the engine draws them and by diffusers' plain call, one by one."""
     profile = get_profile("mini")
     pipe = load_pipeline(profile)
-    texts = list(prompts.mini_captions(count))
+    texts = list(mini_captions(count))
     pairs = [(text, seed) for text in texts for seed in profile.seeds]
 
     def ours() -> None:
@@ -76,9 +77,28 @@ def generation(count: int = 4, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17
             **side_by_side(ours, plain)}  # fmt: skip
 
 
-def layout(count: int = 2) -> dict[str, Any]:
-    """D-SIM of a picture set: each of the twelve pictures embedded once, and dreamsim's model called pair by pair."""
-    raise NotImplementedError
+def layout() -> dict[str, Any]:
+    """D-SIM of a picture set: each of twelve pictures embedded once, and eleven pairs of them one by one.
+
+    DreamSim's DINO ViT-B/16 with random weights: what it costs does not depend on them.
+    """
+    torch.manual_seed(0)
+    model = DreamSim([Tower(vit_base(patch_size=16), None, (0.5,) * 3, (0.5,) * 3)]).eval()
+    images = torch.rand((len(paper.STEP_COUNTS), 3, SIDE, SIDE))
+
+    @torch.inference_mode()
+    def ours() -> torch.Tensor:
+        rows = model.embed(images)
+        return 1 - rows[:-1] @ rows[-1]
+
+    @torch.inference_mode()
+    def plain() -> torch.Tensor:
+        target = images[-1:]
+        return torch.cat([1 - (model.embed(image[None]) * model.embed(target)).sum(-1) for image in images[:-1]])
+
+    torch.testing.assert_close(ours(), plain(), atol=1e-5, rtol=0)
+    size = f"{len(images)} pictures of {SIDE} x {SIDE}"
+    return {"what": "D-SIM", "plain": "the model called pair by pair", "size": size, **side_by_side(ours, plain)}
 
 
 def l_snr(count: int = 12, size: int = paper.IMAGE_SIZE) -> dict[str, Any]:
@@ -96,21 +116,48 @@ def l_snr(count: int = 12, size: int = paper.IMAGE_SIZE) -> dict[str, Any]:
         return found
 
     np.testing.assert_allclose(metrics.l_snr(images).numpy(), plain(), atol=1e-4)
-    return {"what": "L-SNR", "plain": "scipy.ndimage, picture by picture", "size": f"{count} pictures of {size} x {size}",
+    return {"what": "L-SNR", "plain": "scipy.ndimage, picture by picture",
+            "size": f"{count} pictures of {size} x {size}",
             **side_by_side(lambda: metrics.l_snr(images), plain)}  # fmt: skip
 
 
-def selection(rows: int = 20_000, width: int = 512) -> dict[str, Any]:
+def clustered_rows(count: int, clusters: int, width: int = 512, seed: int = 0) -> np.ndarray:
+    """Float32 rows scattered around random centres, in random order: about 0.8 alike within a cluster, 0 otherwise.
+
+    Eq. 1 keeps one or two of each cluster met: 18,000 of 616,000 x 512 from 17,000 clusters.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((clusters, width), dtype=np.float32)
+    rows = rng.standard_normal((count, width), dtype=np.float32)
+    rows *= 0.5
+    for start in range(0, count, 8192):  # no second copy of all rows
+        part = rows[start : start + 8192]
+        part += centres[rng.integers(clusters, size=len(part))]
+    return rows
+
+
+def selection(count: int = 40_000, clusters: int = 4_000) -> dict[str, Any]:
     """Eq. 1 in blocks, and the loop that compares one caption at a time with all kept so far."""
-    raise NotImplementedError
+    rows = clustered_rows(count, clusters)
+
+    def plain() -> list[int]:
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        kept: list[int] = []
+        for index, row in enumerate(unit):
+            if not kept or (unit[kept] @ row).max() < paper.DISSIMILARITY:
+                kept.append(index)
+        return kept
+
+    return {"what": "prompt selection", "plain": "row by row", "size": f"{count:,} x {rows.shape[1]} rows",
+            **side_by_side(lambda: prompts.select_dissimilar(rows), plain, repeats=1)}  # fmt: skip
 
 
 def prediction(count: int = 256) -> dict[str, Any]:
     """Curves and steps of prompts all at once, and prompt by prompt."""
     advisor = StepAdvisor.from_pretrained("mini")
-    texts = list(prompts.mini_captions(count))
-    return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts",
-            **side_by_side(lambda: advisor.steps(texts), lambda: [advisor.steps([text]) for text in texts])}  # fmt: skip
+    texts = list(mini_captions(count))
+    pair = side_by_side(lambda: advisor.steps(texts), lambda: [advisor.steps([text]) for text in texts])
+    return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts", **pair}
 
 
 def _many_rows(rows: int) -> pl.DataFrame:
@@ -159,3 +206,31 @@ def queries(rows: int = ROWS) -> Iterator[dict[str, Any]]:
     }
     for name, (one, other) in pairs.items():
         yield {"what": f"query: {name}", "plain": "pandas", "size": f"{rows:,} rows", **side_by_side(one, other)}
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+def run(out: Path) -> pl.DataFrame:
+    """Measure everything, show a progress bar, write ``out/benchmarks.json`` and a table of it; returns the pairs.
+
+    The GPU's part is measured where there is one, and says "not measured" elsewhere.
+    """
+    rows: list[dict[str, Any]] = []
+    with tqdm(PAIRS, "benchmarks") as bar:
+        for measure in bar:
+            bar.set_postfix_str(measure.__name__)
+            found = measure()
+            rows.extend([found] if isinstance(found, dict) else found)
+    pairs, gpu = pl.DataFrame(rows), bench_gpu.measure()
+    noted = {"hardware": shards.hardware("cuda" if torch.cuda.is_available() else "cpu"),
+             "threads": torch.get_num_threads(), "pairs": rows, "gpu": gpu}  # fmt: skip
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n")
+    pairs.write_csv(out / "tables" / "benchmarks.csv", float_precision=4)
+    values = pl.DataFrame([{"on a GPU": name, **{k: str(v) for k, v in found.items()}} for name, found in gpu.items()])
+    (out / "tables" / "benchmarks.md").write_text(f"{to_markdown(pairs)}\n\n{to_markdown(values)}\n")
+    return pairs
+
+
+PAIRS = (generation, layout, l_snr, selection, prediction, queries)

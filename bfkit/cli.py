@@ -11,11 +11,12 @@ import papermill
 import polars as pl
 import torch
 
-from . import launch, predictor, prompts, reproduce, scores
+from . import bench, captions, launch, predictor, prompts, reproduce, scores
 from .advisor import StepAdvisor
 from .clip import load_clip
 from .generate import check_steps
 from .metrics import METRICS
+from .pipelines import check_device
 from .profiles import PROFILES, Profile, get_profile
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -32,21 +33,42 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw and measure prompts x seeds x step counts into parquet shards."""
-    count = profile.prompts if arguments.prompts is None else arguments.prompts
-    if count < 1:
-        raise ValueError(f"--prompts must be at least 1; got {count}")
     for number in arguments.steps or ():
         check_steps(number)
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
-    clip = load_clip(profile.clip, DEVICE)
-    chosen = prompts.select_prompts(list(prompts.mini_captions()), clip, count)
-    shards = launch.build_dataset(profile, chosen, arguments.out, DEVICE, arguments.workers, arguments.compile)
-    frame = scores.read_scores(arguments.out)
-    print(f"{len(shards)} shards, {len(frame):,} rows in {arguments.out}")
+    if arguments.batch is not None:
+        profile = replace(profile, batch=_at_least_1("--batch", arguments.batch))
+    device = check_device(arguments.device)
+    shards = launch.build_dataset(
+        profile,
+        _prompts(profile, arguments, device),
+        arguments.out,
+        device,
+        arguments.workers,
+        arguments.compile,
+        keep_images=arguments.keep_images,
+        part=arguments.part,
+        launch=arguments.launch,
+        address=arguments.address,
+    )
+    print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
     if arguments.table:
-        scores.write_table(frame, arguments.table, scores.read_metadata(shards[0].path))
+        scores.write_table(scores.read_scores(arguments.out), arguments.table, scores.read_metadata(shards[0].path))
         print(f"one table: {arguments.table}")
+
+
+def _at_least_1(option: str, value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{option} must be at least 1; got {value}")
+    return value
+
+
+def _prompts(profile: Profile, arguments: argparse.Namespace, device: torch.device) -> list[str]:
+    """The first dissimilar captions, as many as asked for."""
+    count = profile.prompts if arguments.prompts is None else _at_least_1("--prompts", arguments.prompts)
+    offered = captions.read_captions(arguments.captions or profile.captions)
+    return prompts.select_prompts(offered, load_clip(profile.clip, device), count)
 
 
 def train(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -72,6 +94,15 @@ def train(profile: Profile, arguments: argparse.Namespace) -> None:
     print(f"trained on {len(texts)} prompts, error on {len(test_texts)} others {mae}, saved in {arguments.out}")
 
 
+def measure_speed(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Measure speed side by side with what one would write first, and the GPU where there is one."""
+    pairs = bench.run(arguments.out)
+    with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=60, tbl_rows=-1,
+                   tbl_width_chars=140, float_precision=3):  # fmt: skip
+        print(pairs.select("what", "plain", "size", "ours_seconds", "plain_seconds", "ratio"))
+    print(f"written: {arguments.out / 'benchmarks.json'}")
+
+
 def reproduce_all(profile: Profile, arguments: argparse.Namespace) -> None:
     """Run the notebooks and write reports/."""
     only = arguments.only.split(",") if arguments.only else ()
@@ -95,6 +126,13 @@ def _parameter(text: str) -> tuple[str, int | float | str]:
     return name, _number(value)
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, slash, parts = text.partition("/")
+    if not (slash and number.isdecimal() and parts.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
+    return int(number), int(parts)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bfkit", description="How many denoising steps does a prompt deserve?")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -113,13 +151,26 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
     )
-    command.add_argument("--workers", type=int, default=1, help="processes that share the work (default 1)")
+    command.add_argument("--captions", help="world, train2017, val2017 or a file (default: the profile's)")
+    command.add_argument("--device", default=DEVICE, help=f"cpu, cuda or cuda:N (default {DEVICE})")
+    command.add_argument("--batch", type=int, help="images drawn at once at first; halved where memory is short")
+    command.add_argument("--workers", type=int, help="processes, or Ray actors, that share the work")
     command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
+    command.add_argument("--keep-images", action="store_true", help="keep the pictures, as WebP, beside the shards")
+    command.add_argument(
+        "--part", type=_part, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the shards"
+    )
+    command.add_argument(
+        "--launch", choices=("here", "ray"), default="here", help="where the work is done (default here)"
+    )
+    command.add_argument("--address", help="of a Ray cluster (default: one is started on this machine)")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
     command = add("train", train)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
     command.add_argument("--seed", type=int, default=0)
+    command = add("bench", measure_speed)
+    command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command = add("reproduce", reproduce_all)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command.add_argument("--only", help="some notebooks, by the beginning of their names: 00,03")
@@ -136,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = lambda message, *_: print(f"bfkit: note: {message}", file=sys.stderr)
         try:
             arguments.action(get_profile(arguments.profile), arguments)
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError, ChildProcessError) as error:
             print(f"bfkit: {error}", file=sys.stderr)
             return 2
         except papermill.PapermillExecutionError as error:

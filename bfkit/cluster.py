@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,9 @@ def _import_ray() -> ModuleType:
 def _connect(ray: ModuleType, address: str | None) -> None:
     here = {} if address else {"include_dashboard": False}
     try:
+        if address and ":" in address:  # Ray would knock for ten minutes where nobody is
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
         with signals(signal.getsignal(signal.SIGTERM), signal.SIGTERM):  # Ray sets its own, this sets ours again
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
     except Exception as error:  # Ray raises many kinds

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from .generate import embed, sample
+from .generate import Conditions, embed, sample
 from .pipelines import denoiser
 from .profiles import Profile
 
@@ -21,8 +21,10 @@ class _Seen(Exception):
     """Ends a sampling once the denoiser's inputs have been seen."""
 
 
-def denoiser_inputs(pipe: DiffusionPipeline, profile: Profile, pictures: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments of the denoiser's first call when that many pictures are drawn, whatever the pipeline's family."""
+def first_inputs(
+    pipe: DiffusionPipeline, profile: Profile, conditions: Conditions
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of the denoiser's first call when pictures are drawn, whatever the pipeline's family."""
     module, seen = denoiser(pipe, profile), []
     forward = module.forward
 
@@ -32,7 +34,7 @@ def denoiser_inputs(pipe: DiffusionPipeline, profile: Profile, pictures: int) ->
 
     module.forward = look
     try:
-        sample(pipe, profile, embed(pipe, profile, ["a picture"] * pictures, range(pictures)), 2)
+        sample(pipe, profile, conditions, 2)
     except _Seen:
         pass
     finally:
@@ -40,19 +42,36 @@ def denoiser_inputs(pipe: DiffusionPipeline, profile: Profile, pictures: int) ->
     return seen[0]
 
 
+def flop_counter() -> FlopCounterMode:
+    """torch's counter; by itself it takes attention on a CPU to be free."""
+    return FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    )
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
 @torch.inference_mode()
-def tflops_per_evaluation(pipe: DiffusionPipeline, profile: Profile) -> float:
-    """TFLOPs of one denoiser evaluation for one picture, guidance included; two operations a multiply-add."""
-    args, kwargs = denoiser_inputs(pipe, profile, 1)
-    with FlopCounterMode(display=False) as counter:
-        denoiser(pipe, profile)(*args, **kwargs)
+def tflops_of(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """TFLOPs of one call of a module; two operations a multiply-add."""
+    with flop_counter() as counter:
+        module(*args, **kwargs)
     return counter.get_total_flops() / 1e12
+
+
+def tflops_per_evaluation(pipe: DiffusionPipeline, profile: Profile) -> float:
+    """TFLOPs of one denoiser evaluation for one picture, guidance included."""
+    conditions = embed(pipe, profile, ["a picture"], [0])
+    return tflops_of(denoiser(pipe, profile), *first_inputs(pipe, profile, conditions))
 
 
 @torch.inference_mode()
 def seconds_per_evaluation(pipe: DiffusionPipeline, profile: Profile, batch: int = 64, repeats: int = 5) -> float:
     """Median seconds of one denoiser evaluation a picture, ``batch`` at once, without guidance's second half."""
-    args, kwargs = denoiser_inputs(pipe, replace(profile, guidance=1.0), batch)
+    alone = replace(profile, guidance=1.0)
+    args, kwargs = first_inputs(pipe, alone, embed(pipe, alone, ["a picture"] * batch, range(batch)))
     module, times = denoiser(pipe, profile), []
     for _ in range(repeats + 1):
         synchronize(pipe.device)

@@ -13,7 +13,8 @@ import polars as pl
 
 from . import paper
 from .metrics import METRICS
-from .rules import Curves, at_steps, plateaus, quality, steps_by_uniform
+from .plateau import plateaus
+from .rules import Curves, at_steps, quality, steps_by_uniform
 from .stats import interval, mean, paired_tests
 
 FLOOR = 0.01  # Eq. 9 divides by UNIFORM's quality: a prompt below this has no ratio
@@ -61,9 +62,9 @@ def quality_per_tflop(steps: Conditions, measured: Curves, tflops_per_step: floa
 
     Rows of ``condition, metric, steps, tflops, quality, efficiency, error, dealt``. Each prompt's quality is divided
     by its own TFLOPs before the mean is taken, as the paper does. That mean rewards spread alone: the mean of 1/t
-    exceeds 1/(mean of t) by about the squared coefficient of variation. ``dealt`` is therefore the control: Eq. 8 had
-    the condition's own step counts been dealt out to the prompts at random (the mean over all the ways to do so).
-    Only what ``efficiency`` has above ``dealt`` is owed to knowing the prompts.
+    exceeds 1/(mean of t), by about the squared coefficient of variation where that is small. ``dealt`` is therefore the
+    control: Eq. 8 had the condition's own step counts been dealt out to the prompts at random (the mean over all the
+    ways to do so). Only what ``efficiency`` has above ``dealt`` is owed to knowing the prompts.
     Raises ValueError for a cost of zero or steps that do not fit the curves.
     """
     if not tflops_per_step > 0:

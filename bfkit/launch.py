@@ -59,7 +59,7 @@ def build_dataset(
     missing = [shard for shard in shards if not shard.is_complete(setup.pictures)]
     random.SystemRandom().shuffle(missing)  # two runs in one folder rarely meet
     with signals(_interrupt, signal.SIGTERM), closing(_run(missing, setup, workers, launch, address)) as outcomes:
-        bar = tqdm(outcomes, f"dataset, {len(shards[0].rows()) if shards else 0} images a shard", len(shards),
+        bar = tqdm(outcomes, f"dataset, {len(shards[0].keys()) if shards else 0} images a shard", len(shards),
                    initial=len(shards) - len(missing), unit="shard")  # fmt: skip
         broken = [outcome for outcome in bar if outcome]
     if broken:

@@ -22,7 +22,7 @@ from .profiles import Profile
 DREAMSIM = "dreamsim:"  # begins the name of a DreamSim branch; any other name is a folder of the miniature's embedder
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
 PIXELS_AT_ONCE = 2**20  # L-SNR goes through so many, whose few maps a processor's cache holds
-BLUR_BLOCK = 64  # rows of the Gaussian's matrix multiplied at once: large enough for a matrix kernel, mostly band
+BLUR_BLOCK = 32  # rows of the Gaussian's matrix multiplied at once: enough for a matrix kernel, and mostly band
 VISIBLE = (1 / 255) ** 2  # variance below one grey level: a picture that flat has nothing to filter
 
 
@@ -52,36 +52,33 @@ def luminance(images: torch.Tensor) -> torch.Tensor:
     return (images.new_tensor(LUMA) @ images.flatten(2)).view(count, 1, height, width)
 
 
-def _gaussian_matrix(length: int, sigma: float, radius: int, like: torch.Tensor) -> torch.Tensor:
-    """The Gaussian along one axis as a banded (length, length) matrix; taps beyond an edge are mirrored back in."""
+def _gaussian_bands(length: int, sigma: float, radius: int, like: torch.Tensor) -> list[tuple[torch.Tensor, slice]]:
+    """The Gaussian along one axis as a matrix, its edges mirrored: blocks of rows, and the columns that each reads."""
+    window = min(BLUR_BLOCK + 2 * radius, length)
+    firsts = [min(max(row - radius, 0), length - window) for row in range(0, length, BLUR_BLOCK)]
+    rows = torch.arange(length, device=like.device)
     offsets = torch.arange(-radius, radius + 1, device=like.device)
+    last = length - 1
+    columns = last - (last - (rows[:, None] + offsets).abs()).abs()
+    columns -= torch.tensor(firsts, device=like.device)[rows // BLUR_BLOCK, None]
     taps = torch.exp(-0.5 * (offsets / sigma) ** 2)
     taps = (taps / taps.sum()).to(like.dtype).expand(length, -1)
-    last = length - 1
-    columns = last - (last - (torch.arange(length, device=like.device)[:, None] + offsets).abs()).abs()
-    return like.new_zeros(length, length).scatter_add_(1, columns, taps)
-
-
-def _bands(length: int, radius: int) -> list[tuple[slice, slice]]:
-    """Blocks of a banded matrix: the rows of each, and the columns in which they are not zero."""
-    starts = range(0, length, BLUR_BLOCK)
-    return [
-        (slice(start, start + BLUR_BLOCK), slice(max(start - radius, 0), start + BLUR_BLOCK + radius))
-        for start in starts
-    ]
+    matrix = like.new_zeros(length, window).scatter_add_(1, columns, taps)
+    reads = [slice(first, first + window) for first in firsts]
+    return list(zip(matrix.split(BLUR_BLOCK), reads, strict=True))
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float = paper.GAUSSIAN_SIGMA) -> torch.Tensor:
     """Separable Gaussian of radius 4 sigma, edges mirrored: (N, C, H, W) to the same shape.
 
-    Blocks of a banded matrix times the picture, along one axis and then the other: the processor's matrix kernels are
-    several times as fast on one channel as its convolutions.
+    A banded matrix times the picture, along one axis and then the other: on one channel a processor's matrix kernels
+    are many times as fast as its convolutions.
     """
     height, width = images.shape[-2:]
     radius = min(math.ceil(4 * sigma), height - 1, width - 1)
-    down, across = (_gaussian_matrix(length, sigma, radius, images) for length in (height, width))
-    rows = torch.cat([down[to, of] @ images[..., of, :] for to, of in _bands(height, radius)], dim=-2)
-    return torch.cat([rows[..., of] @ across[to, of].T for to, of in _bands(width, radius)], dim=-1)
+    down, across = (_gaussian_bands(length, sigma, radius, images) for length in (height, width))
+    rows = torch.cat([block @ images[..., read, :] for block, read in down], dim=-2)
+    return torch.cat([rows[..., read] @ block.T for block, read in across], dim=-1)
 
 
 def _variance(images: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,8 @@ def oracles(measured: Curves, mean_steps: float) -> dict[str, np.ndarray]:
     """Three readings of ORACLE, steps (N,) each, all of them off the measured curves.
 
     ``ORACLE``: Eq. 7 at the paper's weights, at whatever cost that has. ``ORACLE, equal cost``: Eq. 7 with its weights
-    shifted so that it spends ``mean_steps``. ``BEST``: the allocation of the same total with the least loss there is.
+    shifted so that it spends ``mean_steps``. ``BEST``: the price at the same total. No allocation loses less, but for
+    the prompt that the total stops on its way (``rules.at_mean_cost``).
     """
     return {
         "ORACLE": steps_by_plateau(measured),
@@ -74,9 +75,8 @@ def regret(steps: Conditions, oracle: np.ndarray, tolerance: float = TOLERANCE) 
     Rows of ``condition, steps, regret, low, high, dealt, bias, under, over, correlation``: the mean absolute difference
     in steps with its interval; the same had the condition's steps been dealt to the prompts at random, the control; the
     mean signed difference; the shares of prompts below and above the oracle's steps by more than ``tolerance`` of
-    them; Spearman's correlation, missing where all the prompts get the same, or a mix of two
-    neighbours. Raises ValueError for unequal
-    prompts.
+    them; Spearman's correlation, missing where all the prompts get the same, or a mix of two neighbours. Raises
+    ValueError for unequal prompts.
     """
     rows = []
     for condition, own in steps.items():

@@ -44,12 +44,26 @@ def plateau_step(
     names = np.arange(1, len(curve) + 1) if steps is None else np.asarray(steps)
     if len(names) != len(curve):
         raise ValueError(f"{len(curve)} values for {len(names)} steps: give one value for each step")
-    falling = curve if lower_is_better else -curve
-    spread = falling.std(ddof=0)
-    if spread <= 1e-12 * max(1.0, np.abs(falling).max()):
-        return int(names[0])
-    above = np.flatnonzero(falling >= CENTERS[center](falling) + weight * spread)
-    return int(names[above[-1]]) if len(above) else int(names[0])
+    return int(names[plateaus(curve[None], [weight], lower_is_better, center)[0, 0] - 1])
+
+
+def plateaus(
+    values: np.ndarray,
+    weights: ArrayLike,
+    lower_is_better: bool = True,
+    center: Literal["median", "mean"] = "median",
+) -> np.ndarray:
+    """``plateau_step`` of many curves (N, T) at steps 1..T under many weights (W,) at once: steps (W, N)."""
+    falling = np.asarray(values, float) if lower_is_better else -np.asarray(values, float)
+    spread = falling.std(axis=1, ddof=0)
+    varied = spread > 1e-12 * np.maximum(1.0, np.abs(falling).max(axis=1))
+    thresholds = CENTERS[center](falling, axis=1) + np.asarray(weights, float)[:, None] * spread
+    return last_step((falling >= thresholds[..., None]) & varied[:, None])
+
+
+def last_step(flags: np.ndarray) -> np.ndarray:
+    """The last step, from 1, at which flags (..., T) are up; 1 where none is."""
+    return np.where(flags.any(axis=-1), flags.shape[-1] - flags[..., ::-1].argmax(axis=-1), 1)
 
 
 def plateau_steps(
@@ -79,9 +93,6 @@ def plateau_table(
 
     ``curves`` holds (len(prompts), T) values a metric, at steps 1..T.
     """
-    plateaus = {
-        name: [plateau_step(row, weights[name], METRICS[name].lower_is_better) for row in rows]
-        for name, rows in curves.items()
-    }
-    frame = pl.DataFrame({"prompt": list(prompts), **plateaus}, schema_overrides=dict.fromkeys(curves, pl.UInt16))
+    columns = {name: plateaus(rows, [weights[name]], METRICS[name].lower_is_better)[0] for name, rows in curves.items()}
+    frame = pl.DataFrame({"prompt": list(prompts), **columns}, schema_overrides=dict.fromkeys(curves, pl.UInt16))
     return frame.with_columns(steps=pl.max_horizontal(*curves))

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from . import paper
 from .metrics import METRICS
+from .plateau import last_step, plateaus
 
 Curves = Mapping[str, np.ndarray]  # a metric's values (N, T) of N prompts at steps 1..T
 
@@ -71,20 +71,6 @@ def at_steps(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
 # --- the rules -----------------------------------------------------------------------------------------------------
 
 
-def _last(flags: np.ndarray) -> np.ndarray:
-    """The last step, from 1, at which flags (..., T) are up; 1 where none is."""
-    return np.where(flags.any(axis=-1), flags.shape[-1] - flags[..., ::-1].argmax(axis=-1), 1)
-
-
-def plateaus(values: np.ndarray, weights: ArrayLike, lower_is_better: bool = True) -> np.ndarray:
-    """``plateau.plateau_step`` of many curves (N, T) under many weights (W,) at once: steps (W, N)."""
-    falling = np.asarray(values, float) if lower_is_better else -np.asarray(values, float)
-    spread = falling.std(axis=1)
-    varied = spread > 1e-12 * np.maximum(1.0, np.abs(falling).max(axis=1))
-    thresholds = np.median(falling, axis=1) + np.asarray(weights, float)[:, None] * spread
-    return _last((falling >= thresholds[..., None]) & varied[:, None])
-
-
 def steps_by_plateau(curves: Curves, shift: float = 0.0, weights: Mapping[str, float] = paper.WEIGHTS) -> np.ndarray:
     """t* of each prompt (Eq. 7), the paper's rule: (N,) steps.
 
@@ -103,7 +89,7 @@ def steps_by_threshold(curves: Curves, jnd: float) -> np.ndarray:
     From which on, not the first of all: a curve with bumps may dip below the threshold once by luck.
     """
     visible = loss(curves) > jnd
-    return np.where(visible.any(axis=1), np.minimum(_last(visible) + 1, visible.shape[1]), 1)
+    return np.where(visible.any(axis=1), np.minimum(last_step(visible) + 1, visible.shape[1]), 1)
 
 
 def steps_by_price(curves: Curves, price: float) -> np.ndarray:

@@ -115,7 +115,7 @@ class Shard:
     seeds: tuple[int, ...]
     step_counts: tuple[int, ...]
 
-    def rows(self) -> list[tuple[int, int, int]]:
+    def keys(self) -> list[tuple[int, int, int]]:
         """Prompt id, seed and steps of each row, in the table's order."""
         ids = range(self.first_id, self.first_id + len(self.prompts))
         return list(product(ids, sorted(self.seeds), sorted(self.step_counts)))
@@ -131,10 +131,10 @@ class Shard:
         texts = [prompt for prompt in self.prompts for _ in range(len(self.seeds) * len(self.step_counts))]
         whole = (
             self.path.name == _name(self.first_id, noted.get("configuration", {}), self.prompts, self.seeds)
-            and frame.select(ORDER).rows() == self.rows()
+            and frame.select(ORDER).rows() == self.keys()
             and frame["prompt"].to_list() == texts
         )
-        return whole and (pictures is None or all(_is_filled(picture_path(pictures, *key)) for key in self.rows()))
+        return whole and (pictures is None or all(_is_filled(picture_path(pictures, *key)) for key in self.keys()))
 
 
 def _is_filled(path: Path) -> bool:
@@ -149,7 +149,7 @@ def _name(first_id: int, config: dict, prompts: Sequence[str], seeds: Sequence[i
     return f"shard-{first_id:06d}-{hashlib.sha256(decides.encode()).hexdigest()[:12]}.parquet"
 
 
-def _blocks(profile: Profile) -> tuple[int, list[tuple[int, ...]]]:
+def blocks(profile: Profile) -> tuple[int, list[tuple[int, ...]]]:
     """How many prompts a shard has, and into which groups the seeds are split where one prompt alone would be too many.
 
     Whatever the profile, a shard that is not the last has 256 to 1,024 images.
@@ -198,7 +198,7 @@ def plan_shards(profile: Profile, prompts: Sequence[str], folder: Path) -> list[
             raise ValueError(f"the profile's {name} are {values}: give at least one, and each once")
     config = configuration(profile)
     _refuse_other_contents(folder, config, prompts)
-    each, groups = _blocks(profile)
+    each, groups = blocks(profile)
     shards = []
     for start in range(0, len(prompts), each):
         block = tuple(prompts[start : start + each])

@@ -16,7 +16,8 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
 )
 
-from bfkit.baselines import SYSTEMS, Cost, count_cost, count_tflops, deep_cache, flop_counter, tome
+from bfkit.baselines import SYSTEMS, Cost, count_cost, count_tflops, deep_cache, tome
+from bfkit.cost import flop_counter
 from bfkit.generate import counting, generate
 from bfkit.pipelines import load_pipeline
 from bfkit.profiles import PROFILES

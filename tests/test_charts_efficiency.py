@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from curves import drawn_curves, falling_curves, score_table
 
-from bfkit import charts_efficiency, charts_rules, allocation, efficiency, oracle, rules
+from bfkit import allocation, charts_efficiency, charts_rules, efficiency, oracle, rules
 
 MEASURED, PREDICTED = drawn_curves(12), falling_curves(12)
 OURS = rules.steps_by_plateau(PREDICTED)

@@ -9,7 +9,8 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch.multiprocessing import spawn
 
-from bfkit.baselines import distrifusion, flop_counter
+from bfkit.baselines import distrifusion
+from bfkit.cost import flop_counter
 from bfkit.generate import generate
 from bfkit.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile

@@ -7,7 +7,7 @@ import pytest
 from curves import drawn_curves, falling_curves
 
 from bfkit import paper, rules
-from bfkit.plateau import plateau_step, plateau_steps
+from bfkit.plateau import plateau_step, plateau_steps, plateaus
 
 STEPS = np.arange(1, 130)
 
@@ -39,7 +39,7 @@ def test_plateaus_of_many_weights_are_those_of_each_weight_flat_curves_included(
     values = np.concatenate([falling_curves(10)["d_sim"], np.full((2, 129), 0.3)])
     weights = [0.0, 0.4, 3.0, 50.0]
     for lower_is_better in (True, False):
-        found = rules.plateaus(values, weights, lower_is_better)
+        found = plateaus(values, weights, lower_is_better)
         expected = [[plateau_step(row, weight, lower_is_better) for row in values] for weight in weights]
         assert found.tolist() == expected
 

@@ -4,6 +4,7 @@ import json
 import platform
 import shutil
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -113,11 +114,11 @@ def test_a_shard_has_256_to_1024_images_whatever_the_profile(seeds, counts, tmp_
     monkeypatch.setattr(shards, "IMAGES_A_SHARD", 384)
     profile = replace(PROFILES["mini"], seeds=tuple(range(seeds)), step_counts=tuple(range(1, counts + 1)))
     planned = plan_shards(profile, [f"prompt {number}" for number in range(800)], tmp_path)
-    keys = [key for shard in planned for key in shard.rows()]
+    keys = list(chain.from_iterable(shard.keys() for shard in planned))
     assert len(keys) == len(set(keys)) == 800 * seeds * counts, "every row is in one shard"
     last = max(shard.first_id for shard in planned)
-    assert all(256 <= len(shard.rows()) <= 1024 for shard in planned if shard.first_id < last)
-    assert all(len(shard.rows()) <= 1024 for shard in planned)
+    assert all(256 <= len(shard.keys()) <= 1024 for shard in planned if shard.first_id < last)
+    assert all(len(shard.keys()) <= 1024 for shard in planned)
 
 
 def test_seeds_split_over_shards_give_the_same_rows(finished, random_profile, tmp_path, monkeypatch):

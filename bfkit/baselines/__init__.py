@@ -34,7 +34,7 @@ steps a budget pays for, all devices together, and what each device does of it::
 from .distrifusion import distrifusion
 from .samplers import ddim, dpm_solver, euler_ancestral, unipc
 from .shortcuts import deep_cache, tome
-from .systems import SYSTEMS, Cost, System, count_cost, count_tflops, flop_counter
+from .systems import SYSTEMS, Cost, System, count_cost, count_tflops
 
 __all__ = [
     "SYSTEMS",
@@ -47,7 +47,6 @@ __all__ = [
     "distrifusion",
     "dpm_solver",
     "euler_ancestral",
-    "flop_counter",
     "tome",
     "unipc",
 ]

@@ -109,6 +109,7 @@ class _Split:
         self.scale = 2 ** sum(bool(block.downsamplers) for block in unet.down_blocks)
         self.picture: tuple[torch.Tensor, torch.Size] | None = None  # what tells one picture from the next
         self.steps = 0  # of this picture, the present one included
+        self.input_edges = torch.empty(0)  # first and last rows of the latent's patches
         self.sent: dict[nn.Module, tuple[torch.Tensor, dist.Work | None]] = {}  # what each layer let the others know
 
     def enter(self, hooks: ExitStack) -> None:

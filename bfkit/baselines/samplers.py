@@ -90,7 +90,7 @@ def _sampling(pipe: DiffusionPipeline, name: str, kind: type, **options: Any) ->
 
 
 def ddim(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
-    """DDIM without noise (eta = 0; arXiv 2010.02502) from timestep 999 to 0 and on to no noise at all.
+    """DDIM without noise (eta = 0; arXiv 2010.02502): linspace spacing, 999 towards 0, then to no noise at all.
 
     Taken as the first-order case of DPM-Solver, which it is (arXiv 2206.00927, Section 4.1): diffusers' own DDIM rounds
     the stride down to a whole number, so that 129 steps stop short, and at 61 or 103 steps its trailing spacing adds a

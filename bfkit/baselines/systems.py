@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from diffusers import DiffusionPipeline
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from ..cost import flop_counter
 from ..generate import MAX_STEPS, check_steps, embed, sample
 from ..profiles import Profile
 from .distrifusion import WARMUP, distrifusion
@@ -64,17 +63,6 @@ _SYSTEMS = (
            "the pipeline's", {"patches": 2, "warmup": WARMUP}),
 )  # fmt: skip
 SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system in _SYSTEMS})
-
-
-def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def flop_counter() -> FlopCounterMode:
-    """torch's counter; by itself it takes attention on a CPU to be free."""
-    return FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-    )
 
 
 def count_tflops(pipe: DiffusionPipeline, profile: Profile, steps: int) -> tuple[float, ...]:

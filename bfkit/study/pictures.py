@@ -91,7 +91,7 @@ def _by(size: tuple[int, int]) -> str:
 def to_png(image: Image.Image) -> bytes:
     """A PNG file's bytes, with pixels and nothing else: generators like to write the prompt into their files."""
     buffer = io.BytesIO()
-    image.copy().save(buffer, "PNG", optimize=True, pnginfo=None, exif=b"", icc_profile=None)
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
