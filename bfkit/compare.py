@@ -67,9 +67,9 @@ class Lab:
 
 
 def uniform_steps(steps: Mapping[str, int]) -> dict[str, int]:
-    """UNIFORM: the same total number of steps dealt out evenly; what is left over, the first prompts get."""
-    each, rest = divmod(sum(steps.values()), len(steps))
-    return {prompt: each + (number < rest) for number, prompt in enumerate(steps)}
+    """UNIFORM: the same total number of steps, dealt out as evenly as whole numbers allow."""
+    bounds = np.arange(len(steps) + 1) * sum(steps.values()) // len(steps)
+    return dict(zip(steps, np.diff(bounds).tolist(), strict=True))
 
 
 def make_plans(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> list[Plan]:

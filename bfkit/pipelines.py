@@ -33,12 +33,15 @@ class EulerFromNoise(diffusers.EulerDiscreteScheduler):
     """Euler whose single step starts from noise: with one step, ``linspace`` picks timestep 0, where there is none."""
 
     def set_timesteps(
-        self, num_inference_steps: int | None = None, device: torch.device | str | None = None, **chosen: Any
+        self,
+        num_inference_steps: int | None = None,
+        device: torch.device | str | None = None,
+        timesteps: list[int] | None = None,  # named, because pipelines look for them
+        sigmas: list[float] | None = None,
     ) -> None:
-        if num_inference_steps == 1 and not any(value is not None for value in chosen.values()):
-            super().set_timesteps(device=device, timesteps=[FIRST_TIMESTEP])
-        else:
-            super().set_timesteps(num_inference_steps, device, **chosen)
+        if num_inference_steps == 1 and timesteps is None and sigmas is None:
+            num_inference_steps, timesteps = None, [FIRST_TIMESTEP]
+        super().set_timesteps(num_inference_steps, device, timesteps, sigmas)
 
 
 def denoiser(pipe: DiffusionPipeline, profile: Profile) -> torch.nn.Module:

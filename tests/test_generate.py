@@ -140,8 +140,8 @@ def test_one_step_starts_from_noise(pipe, random_profile):
 
 
 def test_timesteps_that_are_asked_for_by_hand_are_used_as_they_are(pipe):
-    pipe.scheduler.set_timesteps(timesteps=[500])
-    assert pipe.scheduler.timesteps.tolist() == [500]
+    pipe(PROMPTS[0], timesteps=[800, 500], output_type="pt")
+    assert pipe.scheduler.timesteps.tolist() == [800, 500]
 
 
 @torch.no_grad()

@@ -59,7 +59,7 @@ def test_a_whole_study_is_stored_as_it_was_shown_and_pressed(tmp_path):
         _take_part(browser, made, seen, len(made.orders[0]))
         assert wait(lambda: browser.execute_script("return document.getElementById('code')?.textContent")) == "DONE-42"
     rows = study.read_answers(tmp_path / "out")
-    assert len(rows) == 26 and rows.filter(kind="main").height == 20
+    assert len(rows) == 28 and rows.filter(kind="main").height == 20
     assert rows["participant"].unique().to_list() == ["5f0c"]
     assert rows["prolific_study"].unique().to_list() == ["study1"]
     _check_rows(made, rows, seen)
