@@ -27,14 +27,14 @@ def user_study(people: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
     bins = bins.with_columns(comparison=pl.col("protocol").replace_strict(names)).sort("protocol", "bin")
     top = bins["participants"].max() * 1.18
     across = alt.Scale(domain=[0, 100], nice=False)
-    color = alt.Color("comparison:N", title=None, legend=alt.Legend(orient="top", columns=1, symbolType="square", labelLimit=0),
-                      scale=alt.Scale(domain=list(names.values()), range=[STUDY_COLORS[key] for key in names]))  # fmt: skip
+    legend = alt.Legend(orient="top", columns=1, symbolType="square", labelLimit=0)
     bars = alt.Chart(bins).mark_bar(opacity=0.6, stroke="white", strokeWidth=0.6).encode(
         alt.X("bin:Q", title="trials in which OURS was chosen, %", scale=across, axis=alt.Axis(tickCount=10)),
         alt.X2("end:Q"),
         alt.Y("participants:Q", title="participants", stack=None, scale=alt.Scale(domain=[0, top], nice=False),
               axis=alt.Axis(tickMinStep=1, format="d")),
-        color, y2=alt.datum(0),
+        _comparison_color(names, legend),
+        y2=alt.datum(0),
     )  # fmt: skip
     lines = pl.DataFrame({"at": [50, 25, 75], "text": ["chance", "-1 JND", "+1 JND"], "top": top})
     rules = [
@@ -46,6 +46,11 @@ def user_study(people: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
     words = words.encode(x="at:Q", y="top:Q", text="text:N")
     chart = alt.layer(bars, *rules, words).properties(width=480, height=240)
     return _titled(chart, _study_title(people, title), subtitle)
+
+
+def _comparison_color(names: dict[str, str], legend: alt.Legend) -> alt.Color:
+    scale = alt.Scale(domain=list(names.values()), range=[STUDY_COLORS[key] for key in names])
+    return alt.Color("comparison:N", title=None, legend=legend, scale=scale)
 
 
 def _with_mean(percent: pl.DataFrame, text: str) -> str:
@@ -74,12 +79,10 @@ def study_sides(people: pl.DataFrame, title: str, subtitle: str = "") -> alt.Lay
     rows = people.select(
         "left", "share", comparison=pl.col("protocol").replace_strict(COMPARISONS)
     ).drop_nulls().sort("comparison", "left", "share")  # fmt: skip
-    color = alt.Color("comparison:N", title=None, legend=alt.Legend(orient="top", labelLimit=0),
-                      scale=alt.Scale(domain=list(names.values()), range=[STUDY_COLORS[key] for key in names]))  # fmt: skip
     dots = alt.Chart(rows).mark_circle(size=60, opacity=0.65).encode(
         alt.X("left:Q", title="main trials answered with the left picture", scale=scale, axis=percent),
         alt.Y("share:Q", title="main trials answered with OURS", scale=scale, axis=percent),
-        color,
+        _comparison_color(names, alt.Legend(orient="top", columns=1, labelLimit=0)),
     )  # fmt: skip
     half = alt.Chart(pl.DataFrame({"at": [0.5]})).mark_rule(color=INK, strokeDash=[6, 4])
     chart = (half.encode(x="at:Q") + half.encode(y="at:Q") + dots).properties(width=300, height=300)

@@ -11,12 +11,12 @@ import papermill
 import polars as pl
 import torch
 
-from . import bench, captions, launch, predictor, prompts, reproduce, scores
+from . import bench, captions, compare, launch, predictor, prompts, reproduce, scores, shards
 from .advisor import StepAdvisor
 from .clip import load_clip
 from .generate import check_steps
-from .metrics import METRICS
-from .pipelines import check_device
+from .metrics import METRICS, load_judges
+from .pipelines import check_device, load_pipeline
 from .profiles import PROFILES, Profile, get_profile
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -94,6 +94,26 @@ def train(profile: Profile, arguments: argparse.Namespace) -> None:
     print(f"trained on {len(texts)} prompts, error on {len(test_texts)} others {mae}, saved in {arguments.out}")
 
 
+def compare_systems(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Draw held-out prompts by every system of Table 2 at equal cost, and measure them."""
+    if arguments.seeds is not None:
+        profile = replace(profile, seeds=profile.seeds[: _at_least_1("--seeds", arguments.seeds)])
+    device = check_device(arguments.device)
+    _, held_out = scores.split(scores.read_scores(arguments.scores or Path(profile.scores)))
+    texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
+    texts = texts if arguments.prompts is None else texts.head(_at_least_1("--prompts", arguments.prompts))
+    advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
+    plan = advisor.steps(texts["prompt"].to_list())
+    ours = dict(zip(texts["prompt_id"], zip(plan["prompt"], plan["steps"], strict=True), strict=True))
+    pipe = load_pipeline(profile, device)
+    lab = compare.Lab(pipe, load_judges(profile, device), compare.load_classifier(profile, device), profile)
+    frame = compare.compare(lab, ours, arguments.out)
+    print(f"{frame['system'].n_unique()} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
+    if arguments.table:
+        scores.write_table(frame, arguments.table, {"configuration": shards.configuration(profile)})
+        print(f"one table: {arguments.table}")
+
+
 def measure_speed(profile: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
     pairs = bench.run(arguments.out)
@@ -169,6 +189,14 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
     command.add_argument("--seed", type=int, default=0)
+    command = add("compare", compare_systems)
+    command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
+    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
+    command.add_argument("--prompts", type=int, help="how many of the held-out prompts (default: all)")
+    command.add_argument("--seeds", type=int, help="how many of the profile's seeds (default: all)")
+    command.add_argument("--device", default=DEVICE, help=f"cpu, cuda or cuda:N (default {DEVICE})")
+    command.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier run is resumed")
+    command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
     command = add("bench", measure_speed)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command = add("reproduce", reproduce_all)

@@ -5,6 +5,7 @@ paper; every other system with a picture of its own at REFERENCE's cost. All are
 well, which other samplers of the same equation come near.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ import numpy as np
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
+from torch import nn
+from torchmetrics.image import InceptionScore
+from torchmetrics.image.fid import NoTrainInceptionV3
 from tqdm.auto import tqdm
 
 from . import cost, generate, paper
 from .baselines import SYSTEMS, Cost, count_cost
 from .metrics import Judges, Look
+from .mini.models import load_embedder
 from .profiles import Profile
 from .scores import read_metadata, write_table
 from .shards import configuration
@@ -177,3 +182,23 @@ def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.D
             write_table(measure(lab, plan, pairs, targets), path, noted)
         frames.append(pl.read_parquet(path))
     return pl.concat(frames)
+
+
+def inception_score(logits: torch.Tensor, splits: int = 10, seed: int = 0) -> tuple[float, float]:
+    """exp(E KL(p(y|x) || p(y))) of a classifier's logits (N, C): mean and spread over random parts (Salimans 2016)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it keeps all features in memory: we hold them already
+        score = InceptionScore(feature=nn.Identity(), splits=splits)
+    score.update(logits)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # torchmetrics shuffles before it splits
+        mean, spread = score.compute()
+    return mean.item(), spread.item()
+
+
+def load_classifier(profile: Profile, device: torch.device | str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
+    """Pictures (N, 3, H, W) in [0, 1] to logits: the profile's own network, or torch-fidelity's Inception-v3."""
+    if profile.classifier:
+        return load_embedder(Path(profile.classifier)).to(device).embed
+    inception = NoTrainInceptionV3("inception-v3-compat", ["logits_unbiased"]).to(device).eval()
+    return lambda images: inception((images * 255).byte())

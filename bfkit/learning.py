@@ -6,7 +6,6 @@ lie elsewhere, and fall otherwise.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl

@@ -110,11 +110,11 @@ def evaluations_a_set(step_counts: Sequence[int]) -> int:
     return sum(step_counts) - (len(step_counts) - 1)
 
 
-def bytes_a_row(profile: Profile) -> float:
-    """Of a shard's parquet file, measured on the miniature's rows, as many as the profile's shards have."""
-    prompts, seeds = blocks(profile)
+def bytes_a_row(profile: Profile, prompts: int) -> float:
+    """Of a shard's parquet file, measured on rows of the miniature's table, as many as such a shard has."""
+    each, seeds = blocks(profile)
     table, noted = read_table(Path(PROFILES["mini"].scores))
-    rows = table.head(prompts * len(seeds[0]) * len(profile.step_counts))
+    rows = table.head(min(each, prompts) * len(seeds[0]) * len(profile.step_counts))
     return len(encode(rows, {**noted, "prompts": rows["prompt"].unique().to_list()})) / len(rows)
 
 
@@ -161,7 +161,7 @@ def plan(
         rows.append((f"time on {gpus}", parallel, "h", f"{price.how}; whole shards, {math.ceil(shards / gpus)} each"))
     rows += [
         ("energy", energy, "kWh", NOT_MEASURED if energy is None else f"of the devices alone: time x {power_how}"),
-        ("parquet", images * bytes_a_row(profile) / 1e6, "MB", "measured on rows of the miniature's table"),
+        ("parquet", images * bytes_a_row(profile, prompts) / 1e6, "MB", "measured on rows of the miniature's table"),
     ]
     if keep_images:
         size = price.picture_bytes and images * price.picture_bytes / 1e6

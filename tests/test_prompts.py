@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from bfkit import prompts
+from bfkit.bench import clustered_rows
 from bfkit.captions import mini_captions, read_captions
 from bfkit.prompts import nearest_similarity, select_dissimilar, select_prompts
 
@@ -50,21 +51,6 @@ def all_pairs(rows: np.ndarray, threshold: float) -> list[int]:
     for index in range(len(rows)):
         is_kept[index] = not (alike[index] & is_kept).any()
     return np.flatnonzero(is_kept).tolist()
-
-
-def clustered_rows(count: int, clusters: int, width: int = 512, seed: int = 0) -> np.ndarray:
-    """Float32 rows scattered around random centres, in random order: about 0.8 alike within a cluster, 0 otherwise.
-
-    Eq. 1 keeps one of a cluster, seldom two: 18,164 of 616,000 rows around 17,400 centres.
-    """
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((clusters, width), dtype=np.float32)
-    rows = rng.standard_normal((count, width), dtype=np.float32)
-    rows *= 0.5
-    for start in range(0, count, 8192):  # no second copy of all rows
-        part = rows[start : start + 8192]
-        part += centres[rng.integers(clusters, size=len(part))]
-    return rows
 
 
 @pytest.mark.parametrize("block", [1, 2, 7, 64, 120, 2048])

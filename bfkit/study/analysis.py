@@ -1,4 +1,4 @@
-"""What the answers say: exclusions by rules stated beforehand, shares with their errors, just-noticeable differences."""
+"""What the answers say: who is left out by which rule, shares with their errors, just-noticeable differences."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,7 +52,7 @@ def check_unmixed(rows: pl.DataFrame) -> bool:
     return kinds[0]
 
 
-def by_participant(rows: pl.DataFrame, rules: Rules = Rules()) -> pl.DataFrame:  # noqa: B008  (frozen)
+def by_participant(rows: pl.DataFrame, rules: Rules = Rules()) -> pl.DataFrame:
     """One row a protocol, participant and session: what the rules look at, and the share of OURS in the main trials.
 
     ``consistency`` is the share of repeats answered as the first time. Null where there is nothing to count.
@@ -78,7 +78,7 @@ def by_participant(rows: pl.DataFrame, rules: Rules = Rules()) -> pl.DataFrame: 
     ).sort("protocol", "participant", "began", "session")
 
 
-def apply_rules(rows: pl.DataFrame, rules: Rules = Rules()) -> tuple[pl.DataFrame, pl.DataFrame]:  # noqa: B008
+def apply_rules(rows: pl.DataFrame, rules: Rules = Rules()) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The answers of those who are kept, and a frame of who is not: ``protocol, participant, session, reason``."""
     people = by_participant(rows, rules)
     came_before = pl.int_range(pl.len()).over("study", "protocol", "participant") > 0
@@ -186,8 +186,10 @@ def participants_needed(
     (``spread`` of a pilot). The prompts are taken as given: more people do not make up for few prompts.
     """
     if not (0 < share < 1 and 0 < against < 1) or share == against or trials < 1 or between < 0:
-        raise ValueError(f"no study can tell {share:.0%} from {against:.0%} in {trials} trials with spread {between}: "
-                         "take two different shares between 0 and 1, at least one trial, and a spread from 0")  # fmt: skip
+        raise ValueError(
+            f"no study can tell {share:.0%} from {against:.0%} in {trials} trials with spread {between}: "
+            "take two different shares between 0 and 1, at least one trial, and a spread from 0"
+        )
     deviation = np.sqrt(between**2 + share * (1 - share) / trials)
     effect = abs(share - against) / deviation
     if TTestPower().power(effect, 3, 1 - level) >= power:

@@ -86,8 +86,9 @@ def settle(design: Design, stimuli: int) -> Design:
     repeats = trials // 10 if design.repeats is None else design.repeats
     if not 0 <= repeats <= trials // 3:
         raise ValueError(f"{repeats} repeats of {trials} trials: at most a third can come back after a while")
-    if not (0 <= design.checks <= trials and 0 <= design.practice <= trials):
-        raise ValueError(f"{design.checks} checks and {design.practice} practice trials: each from 0 to {trials}")
+    if not (0 <= design.checks <= stimuli and 0 <= design.practice <= stimuli):
+        raise ValueError(f"{design.checks} checks and {design.practice} practice trials: each from 0 to {stimuli}, "
+                         "for each wants a prompt and seed of its own")  # fmt: skip
     if design.orders < 2 or design.orders % 2:
         raise ValueError(f"{design.orders} orders cannot mirror each other: take an even number of at least 2")
     return replace(design, trials=trials, repeats=repeats)
@@ -120,14 +121,16 @@ def _order(main: list[Trial], stimuli: int, design: Design, rng: np.random.Gener
     """Main trials with checks spread among them, repeats of the first third in the last one, and practice in front."""
     used = [trial.stimulus for trial in main]
     spare = np.setdiff1d(np.arange(stimuli), used)
-    others = [*rng.permutation(spare).tolist(), *rng.permutation(used).tolist()]  # a check may not reveal a main trial
+    # A check may not show the pictures of a main trial, and does so only where there are no others.
+    others = [*rng.permutation(spare).tolist(), *rng.permutation(used).tolist()]
     keyed = list(enumerate(main))
     for i in rng.permutation(len(main) // 3)[: design.repeats]:
         again = Trial("repeat", main[i].stimulus, not main[i].swapped)
         keyed.append((rng.uniform(len(main) * 2 / 3, len(main)), again))
     for slot, swapped in enumerate(_halves(design.checks, rng)):
-        keyed.append(((slot + rng.random()) * len(main) / design.checks, Trial("check", others.pop(0), swapped)))
-    easy = [Trial("practice", others[n % len(others)], s) for n, s in enumerate(_halves(design.practice, rng))]
+        keyed.append(((slot + rng.random()) * len(main) / design.checks, Trial("check", others[slot], swapped)))
+    after = others[design.checks :] + others[: design.checks]
+    easy = [Trial("practice", after[n], swapped) for n, swapped in enumerate(_halves(design.practice, rng))]
     return (*easy, *(trial for _, trial in sorted(keyed, key=lambda pair: pair[0])))
 
 
@@ -159,4 +162,4 @@ def shown(study: Study, order: int, position: int) -> dict[str, Any]:
 
 def needed(protocol: str) -> Sequence[str]:
     """The conditions every prompt and seed must be drawn in."""
-    return tuple(dict.fromkeys((*COMPARED[protocol], REFERENCE)))
+    return tuple(dict.fromkeys((*COMPARED[check_protocol(protocol)], REFERENCE)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -15,6 +16,7 @@ from .design import DECOY, KINDS, REFERENCE, Design, Picture, Stimulus, Study, T
 from .pictures import decoy, matched
 
 DATA = "study.js"  # a script and not JSON: a page opened by a double click may load no other kind of data
+PICTURE = re.compile(r"pictures/[0-9a-f]{16}\.png")
 BEFORE, AFTER = "const STUDY = ", ";\n"
 ASSETS = (
     "index.html", "style.css", "session.js", "outbox.js", "choice.js", "main.js", "vendor/jspsych.js",
@@ -72,7 +74,7 @@ def build(
     practice: int = 2,
     orders: int = 200,
     seed: int = 0,
-    page: Page = Page(),  # noqa: B008  (frozen)
+    page: Page = Page(),
 ) -> Study:
     """Write a 2AFC study of generated pictures into the folder ``out`` (Section 4.4; Figures 10 and 11).
 
@@ -84,7 +86,9 @@ def build(
     folder that holds something else.
     """
     for name, url in (("post", page.post), ("redirect", page.redirect)):
-        if url is not None and urlsplit(url).scheme not in (("http", "https", "") if name == "post" else ("http", "https")):
+        if url is not None and urlsplit(url).scheme not in (
+            ("http", "https", "") if name == "post" else ("http", "https")
+        ):
             raise ValueError(f"{name}={url!r} is no web address: it begins with https://")
     found = matched(pictures, protocol)
     design = settle(Design(protocol, trials, repeats, checks, practice, orders, seed), len(found))
@@ -158,6 +162,8 @@ def read_study(folder: str | Path) -> Study:
             for s in content["stimuli"]
         )
         orders = tuple(tuple(Trial(KINDS[k], i, bool(s)) for k, i, s in order) for order in content["orders"])
+        if not all(PICTURE.fullmatch(picture.file) for s in stimuli for picture in s.pictures.values()):
+            raise ValueError
         study = _identified(Design(**content["design"]), stimuli, orders)
     except (ValueError, KeyError, TypeError, IndexError):
         raise ValueError(f"{path} is damaged: build the study again") from None

@@ -26,14 +26,22 @@ class Mixed:
     left: Interval | None
 
 
+def is_mixed(main: pl.DataFrame) -> bool:
+    """True if main trials come from several people and prompts and differ in their answers."""
+    return all(main[name].n_unique() > 1 for name in ("participant", "prompt", "chosen"))
+
+
 def mixed_share(rows: pl.DataFrame, level: float = 0.95) -> Mixed:
     """Fit statsmodels' BinomialBayesMixedGLM, with crossed random intercepts, to the main trials of one protocol.
 
     GEE takes clusters of one kind only, and answers here are clustered by people and by prompts. The deviations come
     from variational Bayes, whose factorised posterior makes the mean look too certain; its error is therefore that of
     the joint curvature of all effects at those deviations (Laplace). Shares are averaged over both random effects.
+    Raises ValueError if there are fewer than two people or prompts, or all answered alike.
     """
     main = rows.filter(kind="main")
+    if not is_mixed(main):
+        raise ValueError("a mixed model wants two people, two prompts, and answers that differ: take crossed()")
     sided = main["left_condition"].is_not_null().all()
     first_left = (main["left_condition"] == OURS).to_numpy() if sided else None
     fixed = np.column_stack([np.ones(len(main)), first_left - 0.5] if sided else [np.ones(len(main))])

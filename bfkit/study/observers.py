@@ -46,9 +46,10 @@ def simulate(study: Study, observers: Observers, seed: int = 0) -> pl.DataFrame:
     effects = effects + rng.normal(0, observers.prompts, codes.max() + 1)[codes]
     # Averaged over people and prompts, Phi(m + effect) is Phi(m / sqrt(1 + variance of the effects)).
     widened = np.sqrt(1 + observers.between**2 + observers.prompts**2)
-    first_left = rows["left_condition"].is_in([OURS]).to_numpy() | (
-        (rows["left_condition"] == REFERENCE) & rows["kind"].is_in(["check", "practice"])
-    ).to_numpy()
+    first_left = (
+        rows["left_condition"].is_in([OURS]).to_numpy()
+        | ((rows["left_condition"] == REFERENCE) & rows["kind"].is_in(["check", "practice"])).to_numpy()
+    )
     easy = rows["kind"].is_in(["check", "practice"]).to_numpy()
     towards = np.where(easy, 4.0, observers.d_prime / np.sqrt(2) * widened + effects)
     chance = scipy.stats.norm.cdf(towards + np.where(first_left, 1, -1) * observers.left)

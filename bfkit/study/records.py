@@ -32,7 +32,7 @@ DAY_MS = 24 * 3600 * 1000
 
 
 def check_row(study: Study, row: Any) -> dict[str, Any]:
-    """The row as it is stored, if it answers a trial of the study as it was dealt; ValueError with one sentence otherwise."""
+    """The row as it is stored, if it answers a trial of the study as it was dealt; ValueError otherwise."""
     if not isinstance(row, dict) or set(row) != set(SCHEMA):
         raise ValueError(f"an answer has the fields {', '.join(SCHEMA)}")
     if row["study"] != study.id:
@@ -98,7 +98,7 @@ def read_journal(path: Path) -> pl.DataFrame:
 
 
 def read_answers(path: str | Path) -> pl.DataFrame:
-    """Answers in the columns of ``SCHEMA``: from a folder ``serve`` filled, files saved by the page, or a folder of them.
+    """Answers in the columns of ``SCHEMA``, from a folder ``serve`` filled, a file the page saved, or a folder of them.
 
     Raises FileNotFoundError if there are none, ValueError naming the file that holds something else.
     """

@@ -23,7 +23,7 @@ from .analysis import (
     time_on_trial,
 )
 from .design import COMPARED
-from .mixed import Mixed, mixed_share
+from .mixed import Mixed, is_mixed, mixed_share
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Analysis:
 
     ``mean`` and ``error`` are the paper's mean ± SE over participants, ``resampled`` the share with the bootstrap
     interval over participants, ``share`` the one for other people and other prompts (``crossed``), from which d' and
-    JNDs are read. ``mixed`` is None with fewer than two participants or prompts.
+    JNDs are read. ``mixed`` is None with fewer than two participants or prompts, or where all answered alike.
     """
 
     protocol: str
@@ -86,7 +86,7 @@ class Analysis:
 
     def _verdict(self, other: str) -> str:
         low, high = self.jnd.low, self.jnd.high
-        if -1 < low and high < 1:
+        if low > -1 and high < 1:
             return f"OURS and {other} are within one JND of each other."
         if low >= 1 or high <= -1:
             return f"OURS is more than one JND {'above' if low >= 1 else 'below'} {other}."
@@ -122,7 +122,7 @@ def analyse(rows: pl.DataFrame, rules: Rules = Rules()) -> list[Analysis]:  # no
         found.append(Analysis(
             protocol, simulated, participants, prompts, len(main),
             main.filter(pl.col("left_steps") == pl.col("right_steps")).height, out, mean, error, bootstrap(own),
-            crossed(own), mixed_share(own) if min(participants, prompts) > 1 else None, spread(own),
+            crossed(own), mixed_share(own) if is_mixed(main) else None, spread(own),
             by_participant(own, rules)["consistency"].mean(), side_bias(own),
         ))  # fmt: skip
     return found

@@ -1,9 +1,6 @@
 """A classroom's server: hands out the page of one study, and stores the answers that come back, each exactly once."""
 
-import hashlib
-import io
 import json
-import os
 import threading
 import time
 from http import HTTPStatus
@@ -12,100 +9,19 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
-from ..files import write_file
-from .design import Study
 from .folder import ASSETS, DATA, read_study
-from .records import JOURNAL, KEY, check_row, read_answers, read_journal
+from .journal import Journal
+from .records import JOURNAL, check_row, read_answers
 
-TABLE = "answers.parquet"
 POST = "answers"  # the path answers are posted to
-MAX_BODY = 256 * 1024  # bytes; the page sends at most 50 answers of about 700 bytes at once
+MAX_BODY = 256 * 1024  # bytes; the page sends at most 20 answers of about 700 bytes at once
 MAX_ROWS = 200
-MAX_SESSIONS = 2_000
 MAX_REFUSED = 8 * 2**20  # bytes of a post that is too long, read so that its sender hears why
 MAX_CONNECTIONS = 512
 SILENCE = 20.0  # seconds a connection may say nothing
 WHOLE = 60.0  # seconds a request may take to arrive
 PAUSE = 2.0  # seconds between two writings of the table
 PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; connect-src *"
-
-
-class Journal:
-    """Answers on disk: a line each, on the disk before it is acknowledged, and never written twice."""
-
-    def __init__(self, folder: Path, study: Study) -> None:
-        self.path = folder / JOURNAL
-        self._lock = threading.Lock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab", buffering=0)
-        except OSError as error:
-            raise ValueError(f"{folder} takes no answers ({error.strerror}): choose another with --out") from None
-        stored = read_journal(self.path)
-        if others := set(stored["study"]) - {study.id}:
-            raise ValueError(f"{folder} holds answers to study {others.pop()}: choose another with --out")
-        self._known = {_key(row): _digest(row) for row in stored.iter_rows(named=True)}
-        self._sessions = {session for session, _ in self._known}
-        self._dirty = bool(self._known)
-        if self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
-            self._file.write(b"\n")  # the last line was cut off by a power failure: begin a new one
-
-    def add(self, rows: list[dict[str, Any]]) -> int:
-        """Store the rows that are new, all or none; how many were.
-
-        Raises ValueError if one of them was answered otherwise before, OSError if the disk does not take them.
-        """
-        with self._lock:
-            new: dict[tuple, dict] = {}
-            for row in rows:
-                before = self._known.get(_key(row)) or _digest(new.setdefault(_key(row), row))
-                if before != _digest(row):
-                    raise ValueError(f"position {row['position']} of this session was answered before, and otherwise")
-            if len(self._sessions | {session for session, _ in new}) > MAX_SESSIONS:
-                raise OSError(f"{MAX_SESSIONS} sessions are stored: this server takes no more")
-            if new:
-                self._append(b"".join(json.dumps(row).encode() + b"\n" for row in new.values()))
-                self._known |= {key: _digest(row) for key, row in new.items()}
-                self._sessions |= {session for session, _ in new}
-                self._dirty = True
-            return len(new)
-
-    def _append(self, content: bytes) -> None:
-        start, left = os.fstat(self._file.fileno()).st_size, memoryview(content)
-        try:
-            while left:
-                left = left[self._file.write(left) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            os.ftruncate(self._file.fileno(), start)  # half an answer is none: the page will send it again
-            raise
-
-    def write_table(self) -> None:
-        """Write all answers as one parquet file, if any came since the last time."""
-        with self._lock:
-            dirty, self._dirty = self._dirty, False
-        if not dirty:
-            return
-        try:
-            content = io.BytesIO()
-            read_answers(self.path.parent).write_parquet(content)
-            write_file(self.path.with_name(TABLE), content.getvalue())
-        except OSError:
-            self._dirty = True
-            raise
-
-    def close(self) -> None:
-        """Take no more answers."""
-        with self._lock:
-            self._file.close()
-
-
-def _key(row: dict[str, Any]) -> tuple:
-    return tuple(row[name] for name in KEY)
-
-
-def _digest(row: dict[str, Any]) -> bytes:
-    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest()[:12]
 
 
 class StudyServer(ThreadingHTTPServer):
@@ -125,11 +41,11 @@ class StudyServer(ThreadingHTTPServer):
         self.journal = Journal(out, self.study)
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._stop = threading.Event()
+        self._writer = threading.Thread(target=self._write_tables, daemon=True)
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
             raise ValueError(f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port") from None
-        self._writer = threading.Thread(target=self._write_tables, daemon=True)
         self._writer.start()
 
     @property
@@ -168,7 +84,8 @@ class StudyServer(ThreadingHTTPServer):
         """Stop listening and write the table."""
         super().server_close()
         self._stop.set()
-        self._writer.join()
+        if self._writer.is_alive():  # it is not where the address was taken
+            self._writer.join()
         self._write_table()
         self.journal.close()
 

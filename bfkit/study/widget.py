@@ -18,7 +18,8 @@ export default {
   render({ model, el }) {
     const frame = document.createElement("iframe");
     frame.title = "A study: comparing pictures";
-    frame.style.cssText = `width: 100%; height: ${model.get("height")}px; border: 1px solid #b9bec7; border-radius: 8px`;
+    frame.style.cssText = "width: 100%; border: 1px solid #b9bec7; border-radius: 8px";
+    frame.style.height = `${model.get("height")}px`;
     const take = (event) => {
       if (event.source !== frame.contentWindow || event.data?.bfkit !== "answers") return;
       model.set("answers", [...model.get("answers"), ...event.data.rows]);
@@ -77,7 +78,9 @@ def single_page(folder: Path, participant: str, order: int) -> str:
     }
     widget = json.dumps({"participant": participant, "order": order, "pictures": pictures})
     page = (folder / "index.html").read_text()
-    page = page.replace('<link rel="stylesheet" href="style.css">', f"<style>{(folder / 'style.css').read_text()}</style>")
+    page = page.replace(
+        '<link rel="stylesheet" href="style.css">', f"<style>{(folder / 'style.css').read_text()}</style>"
+    )
     for name in (*ASSETS, DATA):
         code = (folder / name).read_text().replace("</script", "<\\/script")
         if name == DATA:

@@ -1,7 +1,7 @@
 "use strict";
 /* Sends stored answers, in order, until each was acknowledged. The server stores an answer once however often it comes. */
 
-const BATCH = 50, FIRST_WAIT = 1000, LONGEST_WAIT = 30000, PATIENCE = 15000; // answers; milliseconds
+const BATCH = 20, FIRST_WAIT = 1000, LONGEST_WAIT = 30000, PATIENCE = 15000; // answers; milliseconds
 
 class Outbox {
   constructor(session, url, onChange) {
