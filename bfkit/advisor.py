@@ -60,6 +60,10 @@ class StepAdvisor:
             )
         return prompts
 
+    def dense(self, prompts: Sequence[str] | str) -> dict[str, np.ndarray]:
+        """Predicted curves at every step from 1 to T: a metric's values (len(prompts), T)."""
+        return self._predict(self._check(prompts))
+
     def _predict(self, prompts: list[str]) -> dict[str, np.ndarray]:
         return self.predictors(self.clip.embed_texts(prompts).cpu())
 

@@ -5,7 +5,7 @@ lightness too, and each has a dash of its own, so that no figure needs colour to
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import polars as pl
@@ -202,3 +202,66 @@ def scatter(
     )
     line = line.encode(alt.X(f"{x}:Q"), alt.Y(f"{y}:Q"))
     return _titled(points + line, title, subtitle).properties(width=430, height=260)
+
+
+def errors_by_step(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConcatChart:
+    """Prediction error along the steps with its standard error, a panel a metric (Figure 12)."""
+    panels = []
+    bounded = frame.with_columns(low=pl.col("error") - pl.col("spread"), high=pl.col("error") + pl.col("spread"))
+    for name, label in LABELS.items():
+        base = alt.Chart(bounded.filter(metric=name))
+        span = base.mark_rule(color=COLORS[name], strokeWidth=1.6).encode(
+            _steps(), alt.Y("low:Q", title=f"error of {label}", scale=alt.Scale(zero=True)), alt.Y2("high:Q")
+        )
+        point = alt.OverlayMarkDef(size=30, color=COLORS[name])
+        line = base.mark_line(color=COLORS[name], strokeDash=DASHES[name], point=point).encode(_steps(), y="error:Q")
+        panels.append((span + line).properties(width=210, height=170))
+    return _titled(alt.hconcat(*panels, spacing=28), title, subtitle)
+
+
+def judging(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+    """Time to measure a picture, a line a metric, named at its end: ``metric, side, milliseconds``."""
+    labelled = frame.with_columns(label=pl.col("metric").replace_strict(LABELS))
+    names = list(LABELS)
+    base = alt.Chart(labelled).encode(
+        alt.X("side:Q", title="side of the picture, pixels", axis=alt.Axis(values=frame["side"].unique().to_list())),
+        alt.Y("milliseconds:Q", title="milliseconds a picture", scale=alt.Scale(zero=True)),
+        alt.Color("metric:N", legend=None, scale=alt.Scale(domain=names, range=[COLORS[name] for name in names])),
+    )
+    dash = alt.StrokeDash("metric:N", legend=None, scale=alt.Scale(domain=names, range=[DASHES[n] for n in names]))
+    ends = base.transform_filter(alt.datum.side == frame["side"].max())
+    text = ends.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold").encode(text="label:N")
+    layers = (base.mark_line().encode(dash), base.mark_point(filled=True, size=40, opacity=1), text)
+    return _titled(alt.layer(*layers), title, subtitle).properties(width=400, height=230)
+
+
+def architecture(parts: Mapping[str, int], steps: Sequence[int], title: str, subtitle: str = "") -> alt.LayerChart:
+    """The predictor unrolled along the steps (Figure 4): its parts from the input up, with their parameter counts."""
+    shown = [*steps[:3], None, *steps[-2:]] if len(steps) > 6 else list(steps)
+    levels = ["prompt + step", *parts, "score"]
+    cells = [
+        {"x": column, "y": level, "text": "..." if step is None else f"t = {step}" if not level else ""}
+        for column, step in enumerate(shown)
+        for level in range(len(levels))
+    ]
+    names = [
+        {"y": level, "text": name if name not in parts else f"{name}: {parts[name]:,} parameters"}
+        for level, name in enumerate(levels)
+    ]
+    across = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.6, len(shown) + 2.4]))
+    up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.6, len(levels) - 0.4]))
+    base = alt.Chart(pl.DataFrame(cells)).encode(across, up)
+    arrows = [{"x": c, "y": y, "y2": y + 1, "x2": c} for c in range(len(shown)) for y in range(len(levels) - 1)]
+    arrows += [
+        {"x": c, "x2": c + 1, "y": 1, "y2": 1} for c in range(len(shown) - 1)
+    ]  # the LSTM walks along the steps, both ways
+    lines = alt.Chart(pl.DataFrame(arrows)).mark_rule(color=MUTED, strokeWidth=1.4)
+    box = base.mark_square(size=1500, color="white", stroke=COLORS["d_sim"], strokeWidth=1.6, opacity=1)
+    labels = alt.Chart(pl.DataFrame(names)).mark_text(align="left", fontSize=12, color=INK)
+    layers = (
+        lines.encode(across, alt.X2("x2:Q"), up, alt.Y2("y2:Q")),
+        box,
+        base.mark_text(fontSize=11, color=INK).encode(text="text:N"),
+        labels.encode(alt.X(datum=len(shown) - 0.3), up, text="text:N"),
+    )
+    return _titled(alt.layer(*layers), title, subtitle).properties(width=620, height=64 * len(levels))

@@ -214,3 +214,18 @@ def paraphrases(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
         across, alt.Y("steps:Q", scale=scale)
     )  # fmt: skip
     return _titled(span + circles, title, subtitle).properties(width=620, height=250)
+
+
+def systems(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "d_sim_plain") -> alt.LayerChart:
+    """``table2.against_uniform`` of one metric, systems from best to worst; UNIFORM is the zero."""
+    rows = frame.filter(pl.col("metric") == metric, pl.col("system") != "UNIFORM").sort("gain", descending=True)
+    rows = rows.with_columns(text=pl.col("gain").map_elements("{:+.4f}".format, pl.String))
+    base = alt.Chart(rows).encode(alt.Y("system:N", title=None, sort=rows["system"].to_list()))
+    zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
+    color = alt.when(alt.datum.system == "OURS").then(alt.value(COLORS["i_clip"])).otherwise(alt.value(COLORS["d_sim"]))
+    span = base.mark_rule(strokeWidth=2.5).encode(
+        alt.X("low:Q", title="quality above UNIFORM's"), alt.X2("high:Q"), color=color
+    )
+    dot = base.mark_point(filled=True, size=90, opacity=1).encode(alt.X("gain:Q"), color=color)
+    text = base.mark_text(dy=-13, fontSize=11, color=INK).encode(x="gain:Q", text="text:N")
+    return _titled(alt.layer(zero, span, dot, text), title, subtitle).properties(width=460, height=alt.Step(40))

@@ -11,7 +11,7 @@ import papermill
 import polars as pl
 import torch
 
-from . import bench, captions, compare, launch, predictor, prompts, reproduce, scores, shards
+from . import bench, captions, cli_study, compare, launch, predictor, prompts, reproduce, scores, shards
 from .advisor import StepAdvisor
 from .clip import load_clip
 from .generate import check_steps
@@ -197,6 +197,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default=DEVICE, help=f"cpu, cuda or cuda:N (default {DEVICE})")
     command.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier run is resumed")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
+    cli_study.add_commands(commands)
     command = add("bench", measure_speed)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command = add("reproduce", reproduce_all)

@@ -14,6 +14,12 @@ from .profiles import Profile
 from .shards import Shard
 from .workers import Died, Setup, share_out, signals, work
 
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # its banner
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it warns that it will do one day
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed",  # it is replaced
+}
+
 
 class _Actor:
     """A process on Ray, which keeps its models."""
@@ -30,7 +36,7 @@ def on_ray(shards: Sequence[Shard], setup: Setup, workers: int | None, address: 
         _connect(ray, address)
     gpus, cpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("GPU", "CPU"))
     setup = replace(setup, device="cuda" if gpus else "cpu", profile=_absolute(setup.profile))
-    workers, started = min(workers or gpus or cpus, len(shards)), []
+    workers, started = min(workers or gpus or cpus or 1, len(shards)), []
     actor = ray.remote(num_cpus=1, num_gpus=1 if gpus else 0)(_Actor)
 
     def start() -> Any:
@@ -64,8 +70,8 @@ def _absolute(profile: Profile) -> Profile:
 
 
 def _import_ray() -> ModuleType:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it warns that it will do one day
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError:

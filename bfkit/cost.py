@@ -2,14 +2,16 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import torch
 from diffusers import DiffusionPipeline
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from . import paper
 from .generate import Conditions, embed, sample
 from .pipelines import denoiser
 from .profiles import Profile
@@ -86,6 +88,30 @@ def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def seconds_an_image(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> pl.DataFrame:
+    """OURS, as prompt to steps, and REFERENCE, drawn in turn and one by one: ``system, steps, seconds, sd, joules``.
+
+    ``joules`` is missing where nothing measures them.
+    """
+    runs: dict[str, list[tuple[int, float, float | None]]] = {"OURS": [], "REFERENCE": []}
+    for prompt, steps in ours.items():
+        conditions = embed(pipe, profile, [prompt], profile.seeds[:1])
+        for system, count in (("OURS", steps), ("REFERENCE", paper.REFERENCE_STEPS)):
+            if not runs[system]:
+                sample(pipe, profile, conditions, 1)  # a warm-up
+            with EnergyMeter(pipe.device) as used:
+                sample(pipe, profile, conditions, count)
+            runs[system].append((count, used.seconds, used.joules))
+    rows = []
+    for system, own in runs.items():
+        steps, seconds, joules = (list(column) for column in zip(*own, strict=True))
+        measured = None if None in joules else statistics.mean(joules)
+        spread = statistics.stdev(seconds) if len(seconds) > 1 else None
+        rows.append((system, statistics.mean(steps), statistics.mean(seconds), spread, measured))
+    names = ("system", "steps", "seconds", "sd", "joules")
+    return pl.DataFrame(rows, schema=names, orient="row", schema_overrides={"sd": pl.Float64, "joules": pl.Float64})
 
 
 class EnergyMeter:

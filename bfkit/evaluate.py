@@ -1,6 +1,9 @@
 """How good it is: retrieval, monotonicity of the metrics, prediction error with intervals (Section 4.1, Table 1)."""
 
+import statistics
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,8 +12,10 @@ from numpy.typing import ArrayLike
 
 from . import paper, predictor
 from .clip import Clip
-from .metrics import METRICS
+from .cost import synchronize
+from .metrics import METRICS, Judges, l_snr
 from .plateau import plateau_step
+from .profiles import PredictorSettings
 from .scores import dense_curves, mean_curves
 
 
@@ -129,3 +134,66 @@ def plateau_choices(held_out: pl.DataFrame) -> pl.DataFrame:
             for (series, center), t in found.items()
         ]
     )  # fmt: skip
+
+
+def errors_by_step(predictors: predictor.Predictors, clip: Clip, held_out: pl.DataFrame) -> pl.DataFrame:
+    """Absolute error at each sampled step count (Figure 12): ``metric, steps, error, spread``, the standard error."""
+    texts, measured, steps = mean_curves(held_out)
+    predicted = predictors(clip.embed_texts(texts).cpu())
+    rows = []
+    for name, values in measured.items():
+        errors = np.abs(predicted[name][:, np.asarray(steps) - 1] - values)
+        spread = errors.std(axis=0, ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.zeros(len(steps))
+        rows += zip([name] * len(steps), steps, errors.mean(axis=0), spread, strict=True)
+    return pl.DataFrame(rows, schema=("metric", "steps", "error", "spread"), orient="row")
+
+
+def synthetic_plateaus(
+    settings: PredictorSettings, epochs: int = 40, train: int = 400, test: int = 100, seed: int = 0
+) -> pl.DataFrame:
+    """The predictor on curves with no chance in them: ``true, predicted`` plateau steps of prompts never trained on.
+
+    A prompt is a random direction; its first two coordinates decide how fast and along which power its curve falls.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(train + test, 32))
+    last = settings.grid[-1]
+    steps = np.arange(1, last + 1)
+    rate, power = np.exp(0.5 * rows[:, :1]), np.exp(0.3 * rows[:, 1:2])
+    curves = 0.8 * np.exp(-(((steps - 1) / (0.12 * last) * rate) ** power))
+    prompts = torch.as_tensor(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=torch.float32)
+    settings = replace(settings, epochs={"d_sim": epochs})
+    fitted = predictor.fit(prompts[:train], {"d_sim": curves[:train]}, settings, seed)
+    weight = paper.WEIGHTS["d_sim"]
+    guessed = fitted(prompts[train:])["d_sim"]
+    return pl.DataFrame(
+        {
+            "true": [plateau_step(curve, weight) for curve in curves[train:]],
+            "predicted": [plateau_step(curve, weight) for curve in guessed],
+        }
+    )
+
+
+JUDGED = 8  # pictures measured at once when measuring is timed
+
+
+@torch.inference_mode()
+def judging_seconds(judges: Judges, side: int, repeats: int = 3) -> pl.DataFrame:
+    """Median milliseconds a picture of each metric on pictures of that side: ``metric, side, milliseconds``."""
+    images = torch.rand((JUDGED, 3, side, side), generator=torch.Generator().manual_seed(0)).to(judges.clip.device)
+    measures = {
+        "l_snr": lambda: l_snr(images, judges.l_snr),
+        "d_sim": lambda: judges.embed_layout(images),
+        "i_clip": lambda: judges.clip.embed_texts(list(judges.clip.caption(images))),
+    }
+    rows = []
+    for name, measure in measures.items():
+        times = []
+        for _ in range(repeats + 1):
+            synchronize(judges.clip.device)
+            began = time.perf_counter()
+            measure()
+            synchronize(judges.clip.device)
+            times.append(1e3 * (time.perf_counter() - began) / JUDGED)
+        rows.append({"metric": name, "side": side, "milliseconds": statistics.median(times[1:])})
+    return pl.DataFrame(rows)

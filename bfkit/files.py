@@ -39,10 +39,11 @@ def is_sealed(content: bytes) -> bool:
 # --- one move -------------------------------------------------------------------------------------------------------
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, keep_old: bool = False) -> None:
     """Write a file in one move: a kill, a power cut or a full disk leaves the old file, or none, but no half of one.
 
-    Raises OSError with one sentence if the disk does not take it.
+    With ``keep_old``, a file that is already there stays: of many writers the first decides. Raises OSError with one
+    sentence if the disk does not take it.
     """
     temporary = path.with_name(f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
@@ -51,7 +52,10 @@ def write_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        (os.link if keep_old else os.replace)(temporary, path)
+    except FileExistsError:
+        if not keep_old:
+            raise
     except OSError as error:
         raise OSError(
             f"{path} cannot be written ({error.strerror}): see to the disk and run again; what is finished is kept"

@@ -1,8 +1,10 @@
 """Make a data set, here, in several processes, or on Ray. What is finished is told by the shards' files alone."""
 
+import hashlib
+import json
 import random
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -11,11 +13,40 @@ import torch
 from tqdm.auto import tqdm
 
 from .cluster import on_ray
-from .files import remove_leftovers
+from .files import remove_leftovers, write_file
 from .pipelines import check_device
 from .profiles import Profile
-from .shards import Shard, plan_shards
+from .shards import Shard, model_digest, plan_shards
 from .workers import Setup, in_processes, signals, work
+
+
+def settle_prompts(
+    folder: Path, profile: Profile, captions: Sequence[str], count: int, choose: Callable[[], list[str]]
+) -> list[str]:
+    """The first ``count`` prompts of a data set: chosen once, then read from ``folder/prompts.json``.
+
+    Choosing embeds every caption, and embeddings round otherwise on other hardware: a run that goes on, or shares the
+    folder from another machine, must have the same prompts, and have them at once. Other captions, another CLIP or a
+    larger count choose anew. Of several runs that choose at the same time, the first to finish decides.
+    """
+    offered = hashlib.sha256("\n".join(captions).encode()).hexdigest()
+    source, path = {"captions": offered, "clip": model_digest(profile.clip)}, Path(folder) / "prompts.json"
+    settled, first = _settled(path, source), not path.exists()
+    if len(settled) < count:
+        chosen = choose()
+        write_file(path, json.dumps({"source": source, "prompts": chosen}, indent=1).encode(), keep_old=first)
+        settled = _settled(path, source)
+        settled = settled if len(settled) >= count else chosen
+    return settled[:count]
+
+
+def _settled(path: Path, source: dict[str, str]) -> list[str]:
+    """What an earlier run chose from this source; nothing if there is none, or it is damaged."""
+    try:
+        noted = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return []
+    return noted["prompts"] if noted["source"] == source else []
 
 
 def build_dataset(

@@ -43,3 +43,27 @@ TABLE_1 = MappingProxyType(
         "MLP + Tanh": {"l_snr": 0.068, "d_sim": 0.241, "i_clip": 0.137},
     }
 )
+
+# Table 2: quality over TFLOPs (e-2), mean over prompts; L-SNR and D-SIM as 1 - value
+TABLE_2 = MappingProxyType(
+    {
+        "OURS": {"l_snr": 0.46, "d_sim": 1.38, "i_clip": 1.48},
+        "UNIFORM": {"l_snr": 0.42, "d_sim": 1.28, "i_clip": 1.36},
+        "REFERENCE": {"l_snr": 0.25, "d_sim": 0.25, "i_clip": 0.25},
+        "DDIM": {"l_snr": 0.41, "d_sim": 1.17, "i_clip": 1.32},
+        "DeepCache": {"l_snr": 0.43, "d_sim": 1.27, "i_clip": 1.35},
+        "DistriFusion": {"l_snr": 0.44, "d_sim": 0.87, "i_clip": 1.22},
+        "EulerAncestral": {"l_snr": 0.38, "d_sim": 1.0, "i_clip": 1.26},
+    }
+)
+TFLOPS = MappingProxyType({"OURS": 68.0, "UNIFORM": 67.0, "REFERENCE": 394.0})  # Section 4.2
+RELATIVE_QUALITY = MappingProxyType({"l_snr": 0.066, "d_sim": 0.084, "i_clip": 0.087})  # Eq. 9, Figure 8a
+RELATIVE_QUALITY_ERROR = MappingProxyType({"l_snr": 0.008, "d_sim": 0.009, "i_clip": 0.009})
+SD2_TFLOPS = 4.298  # counted here, not stated there: one guided evaluation of Stable Diffusion 2's UNet at 768 pixels
+SECONDS = MappingProxyType({"OURS": (2.89, 0.87), "REFERENCE": (8.00, 0.039)})  # Figure 8b: mean and spread, RTX 3090
+INCEPTION = MappingProxyType({"OURS": 27.9, "UNIFORM": 27.9, "REFERENCE": 28.7})  # Section 4.3
+
+# Section 4.4: percent of trials in which OURS was chosen, and the error stated
+CHOSEN = MappingProxyType({"UNIFORM": (60.3, 3.9), "REFERENCE": (35.2, 8.4)})
+PARTICIPANTS = MappingProxyType({"UNIFORM": 72, "REFERENCE": 78})
+TRIALS = 100

@@ -166,3 +166,11 @@ def long_curves(prompts: Sequence[str], curves: Mapping[str, np.ndarray]) -> pl.
         for name, rows in curves.items()
     ]
     return pl.concat(frames)
+
+
+def tflops_per_step(frame: pl.DataFrame) -> float:
+    """TFLOPs of one denoising step of one picture, by the evaluations and operations that a score table notes."""
+    made = frame.filter(pl.col("evals") > 0)
+    if not len(made):
+        raise ValueError("the score table notes no evaluation: make it with more than one step count")
+    return made["tflops"].sum() / made["evals"].sum()

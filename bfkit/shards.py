@@ -40,7 +40,7 @@ def _file_digest(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _model_digest(model: str) -> str:
+def model_digest(model: str) -> str:
     """A short hash of all that decides what a model in a local folder does, or the id itself for a hub id."""
     folder = Path(model)
     if not folder.is_dir():
@@ -66,9 +66,9 @@ def configuration(profile: Profile) -> dict:
     return {
         "format": FORMAT,
         "profile": profile.name,
-        "pipeline": _model_digest(profile.pipeline),
-        "clip": _model_digest(profile.clip),
-        "perceptual": _model_digest(profile.perceptual),
+        "pipeline": model_digest(profile.pipeline),
+        "clip": model_digest(profile.clip),
+        "perceptual": model_digest(profile.perceptual),
         "dtype": profile.dtype,
         "image_size": profile.image_size,
         "guidance": profile.guidance,

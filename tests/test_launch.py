@@ -12,6 +12,7 @@ import torch
 from dataset_helpers import assert_same_rows, contents, shard_files
 
 from bfkit import build_dataset, read_scores, shards, workers
+from bfkit.launch import settle_prompts
 from bfkit.mini.world import captioned_scenes
 
 PROMPTS = list(captioned_scenes(12, seed=3))  # six shards of two
@@ -61,6 +62,46 @@ def finished(brief, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("here")
     build_dataset(brief, PROMPTS, folder)
     return folder
+
+
+# --- its prompts ----------------------------------------------------------------------------------------------------
+
+
+def test_prompts_are_chosen_once_and_a_resumed_or_shorter_run_reads_them(tmp_path, brief):
+    captions = [f"caption {number}" for number in range(9)]
+    assert settle_prompts(tmp_path, brief, captions, 3, lambda: ["a", "b", "c"]) == ["a", "b", "c"]
+    assert settle_prompts(tmp_path, brief, captions, 3, pytest.fail) == ["a", "b", "c"]
+    assert settle_prompts(tmp_path, brief, captions, 2, pytest.fail) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("captions", "change", "count"),
+    [(["x", "z"], {}, 2), (["x", "y"], {"clip": "hf-hub:another/clip"}, 2), (["x", "y"], {}, 3)],
+    ids=["other captions", "another CLIP", "more of them"],
+)
+def test_prompts_are_chosen_anew_from_another_source_or_if_there_are_too_few(tmp_path, brief, captions, change, count):
+    settle_prompts(tmp_path, brief, ["x", "y"], 2, lambda: ["a", "b"])
+    again = list("abc")[:count]
+    assert settle_prompts(tmp_path, replace(brief, **change), captions, count, lambda: again) == again
+    assert settle_prompts(tmp_path, replace(brief, **change), captions, count, pytest.fail) == again
+
+
+def test_of_two_runs_that_choose_at_once_the_first_decides(tmp_path, brief):
+    def slowly() -> list[str]:
+        settle_prompts(tmp_path, brief, ["x"], 1, lambda: ["the faster"])
+        return ["the slower"]
+
+    assert settle_prompts(tmp_path, brief, ["x"], 1, slowly) == ["the faster"]
+    assert list(contents(tmp_path)) == ["prompts.json"]
+
+
+def test_a_damaged_list_of_prompts_is_made_again(tmp_path, brief):
+    settle_prompts(tmp_path, brief, ["x"], 1, lambda: ["a"])
+    (tmp_path / "prompts.json").write_bytes((tmp_path / "prompts.json").read_bytes()[:-9])
+    assert settle_prompts(tmp_path, brief, ["x"], 1, lambda: ["a"]) == ["a"]
+
+
+# --- its shards -----------------------------------------------------------------------------------------------------
 
 
 def test_shards_come_back_in_order_and_a_progress_bar_counts_them(tmp_path, brief, capsys):
@@ -140,7 +181,9 @@ def test_ray_makes_the_same_rows_in_silence_though_one_of_its_workers_is_killed(
     code = ON_RAY.format(folder=str(folder), elsewhere=str(elsewhere), profile=brief, prompts=PROMPTS)
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     for _ in range(3):  # a loaded machine starts Ray too slowly for Ray
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
         if "Ray does not start here" not in done.stderr:
             break
     assert done.returncode == 0, done.stderr

@@ -133,6 +133,25 @@ def test_frames_rows_paths_images_and_tensors_make_the_same_study(tmp_path):
     assert study.build(dicts, tmp_path / "dicts", trials=2) == as_rows
 
 
+def test_a_table_names_pictures_relative_to_itself(tmp_path):
+    rows = pictures(2)
+    for number, row in enumerate(rows):
+        (tmp_path / f"{number}.png").write_bytes(to_png(Image.fromarray((row[4][0] * 255).astype(np.uint8))))
+    frame = pl.DataFrame([(*row[:4], f"{n}.png") for n, row in enumerate(rows)], FIELDS, orient="row")
+    frame.write_csv(tmp_path / "pictures.csv")
+    frame.write_parquet(tmp_path / "pictures.parquet")
+    made = [
+        study.build(study.read_pictures(tmp_path / f"pictures.{kind}"), tmp_path / kind, trials=2, checks=0, practice=0)
+        for kind in ("csv", "parquet")
+    ]
+    assert made[0] == made[1] and len(made[0].stimuli) == 2
+    frame.drop("seed").write_csv(tmp_path / "pictures.csv")
+    with pytest.raises(ValueError, match="its columns are prompt, seed"):
+        study.read_pictures(tmp_path / "pictures.csv")
+    with pytest.raises(FileNotFoundError, match="there is no table of pictures"):
+        study.read_pictures(tmp_path / "nowhere.csv")
+
+
 def test_pictures_lose_the_metadata_that_tells_their_prompt():
     note = PngImagePlugin.PngInfo()
     note.add_text("parameters", "a secret prompt")
@@ -161,6 +180,7 @@ def _without(rows: list[tuple], number: int) -> list[tuple]:
         (lambda rows: [*rows[1:], (*rows[0][:4], rows[0][4] * 2)], r"leaves \[0, 1\]"),
         (lambda rows: [*rows[1:], (*rows[0][:4], rows[0][4] * np.nan)], r"leaves \[0, 1\]"),
         (lambda rows: [*rows[1:], (*rows[0][:3], 0, rows[0][4])], "took 0 steps"),
+        (lambda rows: [*rows[1:], (*rows[0][:3], None, rows[0][4])], "seed and steps are whole numbers"),
         (lambda rows: [*rows[1:], rows[0][:4]], "a picture is given as"),
         (lambda rows: [], "there are no pictures"),
         (lambda rows: [*rows[1:], (*rows[0][:4], "nowhere.png")], "there is no file nowhere.png"),

@@ -112,6 +112,22 @@ def test_a_double_click_on_the_folder_is_enough_and_the_saved_files_are_read_bac
         _check_rows(made, study.read_answers(file), seen)
 
 
+def test_pictures_that_do_not_arrive_are_asked_for_again_until_they_do(tmp_path):
+    made = study.build(pictures(2), tmp_path / "page", trials=2, checks=0, practice=0)
+    seen = []
+    with serving(tmp_path / "page", tmp_path / "out") as server, browsing(tmp_path / "profile") as browser:
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/pictures/*"]})
+        browser.get(server.url)
+        press_go(browser)
+        press_go(browser)
+        wait(lambda: "Waiting for the network" in browser.find_element("id", "study").text)
+        browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        _take_part(browser, made, seen, 2)
+        wait(lambda: "All your answers were received" in browser.find_element("id", "study").text)
+    _check_rows(made, study.read_answers(tmp_path / "out"), seen)
+
+
 def test_two_quick_presses_answer_one_trial_and_a_held_key_none(tmp_path):
     made = study.build(pictures(4), tmp_path / "page", trials=4, checks=0, practice=0)
     press = (

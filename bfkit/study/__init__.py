@@ -19,6 +19,7 @@ from .design import Design, Study
 from .folder import Page, build, read_study
 from .mixed import Mixed, mixed_share
 from .observers import Observers, simulate
+from .pictures import read_pictures
 from .records import SCHEMA, import_authors_csv, read_answers
 from .report import Analysis, analyse, write_report
 from .serve import StudyServer, serve
@@ -49,6 +50,7 @@ __all__ = [
     "mixed_share",
     "participants_needed",
     "read_answers",
+    "read_pictures",
     "read_study",
     "serve",
     "side_bias",

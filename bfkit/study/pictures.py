@@ -26,7 +26,10 @@ def matched(pictures: pl.DataFrame | Iterable, protocol: str) -> dict[tuple[str,
     found: dict[tuple[str, int], dict[str, tuple[int, bytes]]] = {}
     size = None
     for row in _rows(pictures):
-        prompt, seed, condition, steps = str(row["prompt"]), int(row["seed"]), row["condition"], int(row["steps"])
+        try:
+            prompt, seed, condition, steps = str(row["prompt"]), int(row["seed"]), row["condition"], int(row["steps"])
+        except (TypeError, ValueError):
+            raise ValueError(f"seed and steps are whole numbers; got {row['seed']!r} and {row['steps']!r}") from None
         if condition not in wanted:
             continue
         name = f"the {condition} picture of {prompt!r}, seed {seed}"
@@ -46,6 +49,23 @@ def matched(pictures: pl.DataFrame | Iterable, protocol: str) -> dict[tuple[str,
     if not found:
         raise ValueError(f"there are no pictures of {', '.join(wanted)}: protocol {protocol} wants them")
     return found
+
+
+def read_pictures(path: str | Path) -> pl.DataFrame:
+    """A table of pictures, .csv or .parquet with the columns of ``FIELDS``; paths are relative to the table.
+
+    Raises FileNotFoundError if there is no table, ValueError if it is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no table of pictures {path}: write one with {', '.join(FIELDS)}")
+    try:
+        frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
+        return frame.select(FIELDS).with_columns(
+            image=pl.col("image").map_elements(lambda name: str(path.parent / name), pl.String)
+        )
+    except (pl.exceptions.PolarsError, TypeError):
+        raise ValueError(f"{path} is no table of pictures: its columns are {', '.join(FIELDS)}") from None
 
 
 def _rows(pictures: pl.DataFrame | Iterable) -> Iterable[Mapping[str, Any]]:

@@ -96,7 +96,7 @@ function trialNodes(jsPsych, session, outbox, position) {
       ...textPage("", [], "Continue"),
       stimulus: () => `<div class="text"><h1>${chosen === "REFERENCE" ? "Right" : "Not this time"}</h1>` +
         paragraphs([chosen === "REFERENCE" ? "The other picture was spoiled on purpose." :
-          "The picture you chose was spoiled on purpose; the other one was right. Please look again how it works above."]) + "</div>",
+          "The picture you chose was spoiled on purpose; the other one was right."]) + "</div>",
     };
     nodes.push(feedback);
   }
