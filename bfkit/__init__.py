@@ -2,6 +2,7 @@
 
 from . import _torchvision  # noqa: F401  (before anything that imports torchvision)
 from .advisor import StepAdvisor
+from .explorer import explore, write_explorer
 from .launch import build_dataset
 from .metrics import METRICS, l_snr, load_judges
 from .pipelines import load_pipeline
@@ -17,6 +18,7 @@ __all__ = [
     "Profile",
     "StepAdvisor",
     "build_dataset",
+    "explore",
     "get_profile",
     "l_snr",
     "load_judges",
@@ -25,4 +27,5 @@ __all__ = [
     "plateau_steps",
     "read_scores",
     "select_dissimilar",
+    "write_explorer",
 ]

@@ -158,7 +158,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, action: object) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=action.__doc__, description=action.__doc__)
+        said = action.__doc__.replace("%", "%%")  # argparse formats its texts
+        command = commands.add_parser(name, help=said, description=said)
         command.add_argument("--profile", default="mini", help=f"which models: {', '.join(PROFILES)} (default mini)")
         command.set_defaults(action=action)
         return command

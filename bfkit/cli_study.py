@@ -49,7 +49,7 @@ def study_analyse(_: Profile, arguments: argparse.Namespace) -> None:
     else:
         rows = study.read_answers(arguments.answers)
     study.write_report(rows, arguments.out)
-    print(*study.analyse(rows), sep="\n")
+    print(*(line for found in study.analyse(rows) for line in found.lines()), sep="\n")
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:

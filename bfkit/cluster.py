@@ -17,6 +17,7 @@ from .workers import Died, Setup, share_out, signals, work
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # its banner
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it warns that it will do one day
+    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed",  # it is replaced
 }
 
@@ -88,6 +89,10 @@ def _connect(ray: ModuleType, address: str | None) -> None:
         with signals(signal.getsignal(signal.SIGTERM), signal.SIGTERM):  # Ray sets its own, this sets ours again
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
     except Exception as error:  # Ray raises many kinds
-        where = f"no Ray cluster at {address}" if address else "Ray does not start here"
-        way_out = "start one with `ray start --head`, or leave the address out to have one here"
-        raise ValueError(f"{where} ({str(error).splitlines()[0]}): {way_out if address else 'try again'}") from None
+        why = str(error.__cause__ or error).splitlines()[0].split(". ")[0]
+        if not address:
+            raise ValueError(f"Ray does not start here ({why}): try again when the machine is less busy") from None
+        raise ValueError(
+            f"no Ray cluster at {address} ({why}): start one with `ray start --head`, share its token "
+            "(RAY_AUTH_TOKEN_PATH), or leave the address out to have one here"
+        ) from None

@@ -23,7 +23,12 @@ from .report import digest
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 # the larger settings of a full run; a notebook opened by hand, or by nbval, uses its own small ones
-FULL = {"02_generation": {"pictures": 64}, "03_metrics": {"pictures": 16}}
+FULL = {
+    "02_generation": {"pictures": 64},
+    "03_metrics": {"pictures": 16},
+    "07_efficiency": {"timed": 8},
+    "10_gallery": {"pictures": 6},
+}
 PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "polars", "altair", "papermill")
 
 

@@ -5,8 +5,9 @@ import sys
 
 import polars as pl
 import pytest
+from PIL import Image
 
-from bfkit import PROFILES, cli, read_scores
+from bfkit import PROFILES, cli, read_scores, study
 
 
 def run(*arguments: object) -> int:
@@ -89,3 +90,39 @@ def test_the_installed_command_answers_without_a_traceback():
         [sys.executable, "-m", "bfkit.cli", "steps", " "], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2 and done.stderr == "bfkit: prompt 0 is empty: describe a picture in words\n"
+
+
+COMMANDS = ("", "steps", "dataset", "train", "compare", "bench", "reproduce", "study", "study build", "study analyse")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    assert "usage: bfkit" in capsys.readouterr().out
+
+
+def test_a_study_is_built_and_analysed_from_the_command_line(tmp_path, capsys):
+    rows = []
+    for prompt in ("a wall", "a park"):
+        for condition, steps, gray in (("OURS", 5, 90), ("UNIFORM", 7, 120), ("REFERENCE", 65, 150)):
+            path = tmp_path / f"{prompt[2:]}-{condition}.png"
+            Image.new("RGB", (32, 32), (gray, gray, 40)).save(path)
+            rows.append({"prompt": prompt, "seed": 0, "condition": condition, "steps": steps, "image": str(path)})
+    pl.DataFrame(rows).write_csv(tmp_path / "pictures.csv")
+    options = ["--trials", 2, "--repeats", 0, "--checks", 0, "--practice", 0, "--orders", 2]
+    assert run("study", "build", tmp_path / "pictures.csv", "--out", tmp_path / "study", *options) == 0
+    assert (tmp_path / "study" / "index.html").is_file()
+    made = study.read_study(tmp_path / "study")
+    answers = study.simulate(made, study.Observers(participants=6, d_prime=1.0), seed=1)
+    answers.write_parquet(tmp_path / "answers.parquet")
+    assert run("study", "analyse", tmp_path / "answers.parquet", "--out", tmp_path / "report") == 0
+    assert "(simulated)" in capsys.readouterr().out
+    assert (tmp_path / "report" / "report.md").is_file()
+
+
+def test_pictures_that_are_not_there_are_one_sentence(tmp_path, capsys):
+    assert run("study", "build", tmp_path / "none.csv", "--out", tmp_path / "study") == 2
+    assert "none.csv" in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
