@@ -24,7 +24,7 @@ EXPONENTS = np.linspace(0.05, 2, 79)
 def measure(profile: Profile = PROFILES["mini"], sizes: Sequence[int] = SIZES, seed: int = 0) -> pl.DataFrame:
     """Train on ever more prompts, test on the same held-out ones: rows of ``metric, prompts, part, prompt_id, error``.
 
-    Several minutes on two cores. To make the shipped file again: ``measure().write_csv(CURVE, float_precision=5)``.
+    Several minutes on two cores; ``python -m bfkit.learning`` makes the shipped file again.
     """
     training, held_out = split(read_scores(profile.scores))
     clip = load_clip(profile.clip)
@@ -100,3 +100,7 @@ def expect(
             )
         )
     return pl.concat(frames)
+
+
+if __name__ == "__main__":
+    measure().write_csv(CURVE, float_precision=5)

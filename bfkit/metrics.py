@@ -21,8 +21,8 @@ from .profiles import Profile
 
 DREAMSIM = "dreamsim:"  # begins the name of a DreamSim branch; any other name is a folder of the miniature's embedder
 LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
-PIXELS_AT_ONCE = 2**20  # L-SNR goes through so many, whose few maps a processor's cache holds
-BLUR_BLOCK = 32  # rows of the Gaussian's matrix multiplied at once: enough for a matrix kernel, and mostly band
+PIXELS_AT_ONCE = 2**18  # L-SNR goes through so many, or one picture, whose few maps a processor's cache holds
+BLUR_RUN = 32  # pixels of a row or column blurred by one matrix: enough for a matrix kernel, and few zeros in it
 VISIBLE = (1 / 255) ** 2  # variance below one grey level: a picture that flat has nothing to filter
 
 
@@ -52,39 +52,33 @@ def luminance(images: torch.Tensor) -> torch.Tensor:
     return (images.new_tensor(LUMA) @ images.flatten(2)).view(count, 1, height, width)
 
 
-def _gaussian_bands(length: int, sigma: float, radius: int, like: torch.Tensor) -> list[tuple[torch.Tensor, slice]]:
-    """The Gaussian along one axis as a matrix, its edges mirrored: blocks of rows, and the columns that each reads."""
-    window = min(BLUR_BLOCK + 2 * radius, length)
-    firsts = [min(max(row - radius, 0), length - window) for row in range(0, length, BLUR_BLOCK)]
-    rows = torch.arange(length, device=like.device)
-    offsets = torch.arange(-radius, radius + 1, device=like.device)
-    last = length - 1
-    columns = last - (last - (rows[:, None] + offsets).abs()).abs()
-    columns -= torch.tensor(firsts, device=like.device)[rows // BLUR_BLOCK, None]
-    taps = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    taps = (taps / taps.sum()).to(like.dtype).expand(length, -1)
-    matrix = like.new_zeros(length, window).scatter_add_(1, columns, taps)
-    reads = [slice(first, first + window) for first in firsts]
-    return list(zip(matrix.split(BLUR_BLOCK), reads, strict=True))
+def _gaussian_band(sigma: float, radius: int, like: torch.Tensor) -> torch.Tensor:
+    """What a Gaussian does to a run of pixels and ``radius`` more on both sides, as a matrix (run, run + 2 radius)."""
+    run, reach = (torch.arange(BLUR_RUN + more, device=like.device) for more in (0, 2 * radius))
+    distance = reach - radius - run[:, None]
+    taps = torch.exp(-0.5 * (distance / sigma) ** 2) * (distance.abs() <= radius)
+    return (taps / taps[0].sum()).to(like.dtype)
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float = paper.GAUSSIAN_SIGMA) -> torch.Tensor:
     """Separable Gaussian of radius 4 sigma, edges mirrored: (N, C, H, W) to the same shape.
 
-    A banded matrix times the picture, along one axis and then the other: on one channel a processor's matrix kernels
-    are many times as fast as its convolutions.
+    One matrix product over overlapping windows of the picture down, and one across: on one channel a processor's matrix
+    kernels are many times as fast as its convolutions.
     """
     height, width = images.shape[-2:]
     radius = min(math.ceil(4 * sigma), height - 1, width - 1)
-    down, across = (_gaussian_bands(length, sigma, radius, images) for length in (height, width))
-    rows = torch.cat([block @ images[..., read, :] for block, read in down], dim=-2)
-    return torch.cat([rows[..., read] @ block.T for block, read in across], dim=-1)
+    band = _gaussian_band(sigma, radius, images)
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    padded = F.pad(padded, (0, -width % BLUR_RUN, 0, -height % BLUR_RUN))  # to whole runs; cut off below
+    down = padded.unfold(-2, band.shape[1], BLUR_RUN).mT
+    rows = (band @ down).flatten(-3, -2)
+    across = rows.unfold(-1, band.shape[1], BLUR_RUN).transpose(-3, -2)
+    return (across @ band.T).transpose(-3, -2).flatten(-2)[..., :height, :width]
 
 
 def _variance(images: torch.Tensor) -> torch.Tensor:
-    """Variance of each picture, in two vectorised passes; on a CPU torch's own goes from pixel to pixel."""
-    flat = images.flatten(1)
-    return (flat - flat.mean(1, keepdim=True)).square_().mean(1)
+    return images.flatten(1).var(dim=1, unbiased=False)
 
 
 def _mirrored(gray: torch.Tensor) -> torch.Tensor:
