@@ -11,7 +11,20 @@ import papermill
 import polars as pl
 import torch
 
-from . import bench, captions, cli_study, compare, launch, predictor, prompts, reproduce, scores, shards
+from . import (
+    bench,
+    captions,
+    cli_study,
+    compare,
+    launch,
+    learning,
+    plan,
+    predictor,
+    prompts,
+    reproduce,
+    scores,
+    shards,
+)
 from .advisor import StepAdvisor
 from .clip import load_clip
 from .generate import check_steps
@@ -65,10 +78,14 @@ def _at_least_1(option: str, value: int) -> int:
 
 
 def _prompts(profile: Profile, arguments: argparse.Namespace, device: torch.device) -> list[str]:
-    """The first dissimilar captions, as many as asked for."""
+    """The first dissimilar captions, as many as asked for; chosen once a folder."""
     count = profile.prompts if arguments.prompts is None else _at_least_1("--prompts", arguments.prompts)
     offered = captions.read_captions(arguments.captions or profile.captions)
-    return prompts.select_prompts(offered, load_clip(profile.clip, device), count)
+
+    def choose() -> list[str]:
+        return prompts.select_prompts(offered, load_clip(profile.clip, device), count)
+
+    return launch.settle_prompts(arguments.out, profile, offered, count, choose)
 
 
 def train(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -103,8 +120,8 @@ def compare_systems(profile: Profile, arguments: argparse.Namespace) -> None:
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
     texts = texts if arguments.prompts is None else texts.head(_at_least_1("--prompts", arguments.prompts))
     advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
-    plan = advisor.steps(texts["prompt"].to_list())
-    ours = dict(zip(texts["prompt_id"], zip(plan["prompt"], plan["steps"], strict=True), strict=True))
+    steps_of = advisor.steps(texts["prompt"].to_list()).select("prompt", "steps").rows()
+    ours = dict(zip(texts["prompt_id"], steps_of, strict=True))
     pipe = load_pipeline(profile, device)
     lab = compare.Lab(pipe, load_judges(profile, device), compare.load_classifier(profile, device), profile)
     frame = compare.compare(lab, ours, arguments.out)
@@ -112,6 +129,25 @@ def compare_systems(profile: Profile, arguments: argparse.Namespace) -> None:
     if arguments.table:
         scores.write_table(frame, arguments.table, {"configuration": shards.configuration(profile)})
         print(f"one table: {arguments.table}")
+
+
+def plan_dataset(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Say what a data set will cost before it is made: evaluations, hours, kWh, bytes."""
+    count = profile.prompts if arguments.prompts is None else arguments.prompts
+    rows = plan.plan(
+        profile,
+        count,
+        check_device(arguments.device),
+        gpus=arguments.gpus,
+        tflops=arguments.tflops,
+        watts=arguments.watts,
+        keep_images=arguments.keep_images,
+    )
+    print(plan.describe(rows))
+    expected = learning.expect([count])
+    print("\nThe predictor's error to expect, by the miniature's learning curve (90% intervals):")
+    for name, _, error, low, high in expected.select("metric", "prompts", "error", "low", "high").iter_rows():
+        print(f"  {METRICS[name].label}: {error:.4f} ({low:.4f} to {high:.4f})")
 
 
 def measure_speed(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -186,6 +222,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--address", help="of a Ray cluster (default: one is started on this machine)")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
+    command = add("plan", plan_dataset)
+    command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
+    command.add_argument("--device", default=DEVICE, help=f"cpu, cuda or cuda:N (default {DEVICE})")
+    command.add_argument("--gpus", type=int, default=1, help="devices that share the work (default 1)")
+    command.add_argument("--tflops", type=float, metavar="RATE", help="TFLOPs a second that a GPU sustains: count only")
+    command.add_argument("--watts", type=float, help="what a GPU draws, where nothing measures it")
+    command.add_argument("--keep-images", action="store_true", help="count the pictures' bytes as well")
     command = add("train", train)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")

@@ -70,7 +70,8 @@ def gaussian_blur(images: torch.Tensor, sigma: float = paper.GAUSSIAN_SIGMA) -> 
     radius = min(math.ceil(4 * sigma), height - 1, width - 1)
     band = _gaussian_band(sigma, radius, images)
     padded = F.pad(images, (radius,) * 4, mode="reflect")
-    padded = F.pad(padded, (0, -width % BLUR_RUN, 0, -height % BLUR_RUN))  # to whole runs; cut off below
+    if height % BLUR_RUN or width % BLUR_RUN:  # to whole runs, cut off below; torch copies even where nothing is added
+        padded = F.pad(padded, (0, -width % BLUR_RUN, 0, -height % BLUR_RUN))
     down = padded.unfold(-2, band.shape[1], BLUR_RUN).mT
     rows = (band @ down).flatten(-3, -2)
     across = rows.unfold(-1, band.shape[1], BLUR_RUN).transpose(-3, -2)

@@ -92,7 +92,19 @@ def test_the_installed_command_answers_without_a_traceback():
     assert done.returncode == 2 and done.stderr == "bfkit: prompt 0 is empty: describe a picture in words\n"
 
 
-COMMANDS = ("", "steps", "dataset", "train", "compare", "bench", "reproduce", "study", "study build", "study analyse")
+COMMANDS = (
+    "",
+    "steps",
+    "dataset",
+    "plan",
+    "train",
+    "compare",
+    "bench",
+    "reproduce",
+    "study",
+    "study build",
+    "study analyse",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
