@@ -30,7 +30,7 @@ def qualities(frame: pl.DataFrame) -> pl.DataFrame:
     means = frame.group_by("system", "prompt_id", maintain_order=True).agg(
         pl.col("steps", "tflops", *METRICS, "d_sim_plain", "i_clip_plain").mean()
     )
-    turned = [1 - pl.col(name) for name, info in METRICS.items() if info.lower_is_better]
+    turned = [(1 - pl.col(name)).alias(name) for name, info in METRICS.items() if info.lower_is_better]
     return means.with_columns(*turned, (1 - pl.col("d_sim_plain")).alias("d_sim_plain"))
 
 
