@@ -41,7 +41,8 @@ class StepAdvisor:
         if source not in PROFILES and not folder.is_dir():
             raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
         predictors, notes = predictor.load(folder)
-        clip = load_clip((folder / notes["clip"]).resolve(), device)
+        beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
+        clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
         return cls(clip, predictors, dict(paper.WEIGHTS), tuple(notes["examples"]))
 
     def _check(self, prompts: Sequence[str] | str) -> list[str]:

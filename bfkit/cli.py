@@ -100,7 +100,9 @@ def train(profile: Profile, arguments: argparse.Namespace) -> None:
     mae = {name: round(float(values.mean()), 4) for name, values in error.items()}
     notes = {
         "profile": profile.name,
-        "clip": predictor.relative_to(arguments.out, Path(profile.clip)),
+        "clip": predictor.relative_to(arguments.out, Path(profile.clip))
+        if Path(profile.clip).is_dir()
+        else profile.clip,
         "examples": texts[:3],
         "training_prompts": len(texts),
         "held_out_prompts": len(test_texts),
