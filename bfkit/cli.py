@@ -18,6 +18,7 @@ from . import (
     compare,
     launch,
     learning,
+    paper,
     plan,
     predictor,
     prompts,
@@ -146,7 +147,7 @@ def plan_dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         keep_images=arguments.keep_images,
     )
     print(plan.describe(rows))
-    expected = learning.expect([count])
+    expected = learning.expect([max(1, round((1 - paper.TEST_SHARE) * count))])  # the others are held out
     print("\nThe predictor's error to expect, by the miniature's learning curve (90% intervals):")
     for name, _, error, low, high in expected.select("metric", "prompts", "error", "low", "high").iter_rows():
         print(f"  {METRICS[name].label}: {error:.4f} ({low:.4f} to {high:.4f})")
