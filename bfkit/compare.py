@@ -187,12 +187,12 @@ def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.D
 def inception_score(logits: torch.Tensor, splits: int = 10, seed: int = 0) -> tuple[float, float]:
     """exp(E KL(p(y|x) || p(y))) of a classifier's logits (N, C): mean and spread over random parts (Salimans 2016)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it keeps all features in memory: we hold them already
+        warnings.simplefilter("ignore")  # it keeps all features, which we hold already; a single part has no spread
         score = InceptionScore(feature=nn.Identity(), splits=splits)
-    score.update(logits)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # torchmetrics shuffles before it splits
-        mean, spread = score.compute()
+        score.update(logits)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)  # torchmetrics shuffles before it splits
+            mean, spread = score.compute()
     return mean.item(), spread.item()
 
 
