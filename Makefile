@@ -2,7 +2,8 @@
 
 PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
 VENV := .venv/.installed
-PYTEST := .venv/bin/python -m pytest
+# Two tests, or two notebooks, at a time, a thread each: more threads than cores would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 # Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
 NBVAL := $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
 

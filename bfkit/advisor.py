@@ -11,12 +11,12 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL.Image import Image
 
-from . import paper, predictor
+from . import paper, predictor, scores
 from .clip import Clip, load_clip
 from .generate import check_prompts
 from .plateau import plateau_table
-from .profiles import PROFILES
-from .scores import long_curves
+from .profiles import PROFILES, Profile
+from .provenance import table_digest
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class StepAdvisor:
 
         Raises FileNotFoundError, naming what is missing, where the source is neither.
         """
+        if source in PROFILES and not PROFILES[source].advisor:
+            raise FileNotFoundError(
+                f"{source} has no advisor of its own: train one with `bfkit train --profile {source} --scores FOLDER "
+                "--out ADVISOR`, and name that folder"
+            )
         folder = Path(PROFILES[source].advisor if source in PROFILES else source)
         if source not in PROFILES and not folder.is_dir():
             raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
@@ -74,7 +79,7 @@ class StepAdvisor:
         Raises ValueError for no prompts, an empty one, or one without any known word.
         """
         prompts = self._check(prompts)
-        return long_curves(prompts, self._predict(prompts))
+        return scores.long_curves(prompts, self._predict(prompts))
 
     def steps(self, prompts: Sequence[str] | str) -> pl.DataFrame:
         """Each metric's plateau and t*, one row a prompt, in order: ``prompt, l_snr, d_sim, i_clip, steps``."""
@@ -113,3 +118,29 @@ class StepAdvisor:
                 for row, picture in zip(part, drawn, strict=True):
                     pictures[row] = picture
         return pictures
+
+
+def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str = "cpu") -> dict:
+    """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
+
+    Returns what is noted beside it: the numbers of prompts, and the mean absolute error of each metric on those held
+    out. Raises FileNotFoundError or ValueError where the table is not there or is damaged.
+    """
+    training, held_out = scores.split(scores.read_scores(profile.scores))
+    clip = load_clip(profile.clip, device)
+    texts, curves = scores.dense_curves(training)
+    fitted = predictor.fit(clip.embed_texts(texts).cpu(), curves, profile.predictor, seed)
+    test_texts, measured = scores.dense_curves(held_out)
+    error = predictor.absolute_error(fitted(clip.embed_texts(test_texts).cpu()), measured)
+    notes = {
+        "profile": profile.name,
+        "scores": table_digest(profile.scores),
+        "clip": predictor.relative_to(out, Path(profile.clip)) if Path(profile.clip).is_dir() else profile.clip,
+        "examples": texts[:3],
+        "training_prompts": len(texts),
+        "held_out_prompts": len(test_texts),
+        "held_out_mae": {name: round(float(values.mean()), 4) for name, values in error.items()},
+        "seed": seed,
+    }
+    predictor.save(fitted, out, notes)
+    return notes

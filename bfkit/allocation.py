@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from .efficiency import check_steps
-from .evaluate import spearman
 from .metrics import METRICS
 from .rules import (
     RULES,
@@ -20,7 +19,7 @@ from .rules import (
     steps_by_plateau,
     steps_by_uniform,
 )
-from .stats import interval, mean, paired_tests
+from .stats import interval, mean, paired_tests, spearman
 
 JND = 0.01  # a round number, near what 20 steps leave in the miniature; no human has judged its pictures
 
@@ -136,3 +135,13 @@ def ablate_metrics(measured: Curves, predicted: Curves) -> pl.DataFrame:
                          **{name: at_steps(lost, steps).mean() for name, lost in truth.items()},
                          "saved": saved, "low": low, "high": high})  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"agreement": pl.Float64, "decides": pl.Float64})
+
+
+def metrics_verdict(frame: pl.DataFrame) -> str:
+    """One sentence on ``ablate_metrics`` at equal cost: what Eq. 7 does best to read, and what it gains by that."""
+    equal = frame.filter(cost="equal").sort("saved", descending=True)
+    best, whole = equal.row(0, named=True), equal.row(by_predicate=pl.col("metrics") == "all", named=True)
+    if best["metrics"] == "all":
+        return "Eq. 7 does best when it reads all three metrics"
+    read = best["metrics"] if best["metrics"].startswith("without") else f"with {best['metrics']}"
+    return f"Eq. 7 does best {read}: {best['saved'] - whole['saved']:+.4f} against reading all three"

@@ -5,10 +5,12 @@ counts are those of the published weights, and a test compares.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+
+Model = TypeVar("Model", bound=torch.nn.Module)
 
 _SD_UNET = {
     "sample_size": 64,
@@ -83,28 +85,22 @@ def get_architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def _build(
-    kind: type[torch.nn.Module], config: dict, device: torch.device | str, dtype: torch.dtype
-) -> torch.nn.Module:
+def _build(kind: type[Model], config: dict[str, Any], device: torch.device | str, dtype: torch.dtype) -> Model:
     with torch.device(device):
         module = kind(**config)
-    return torch.nn.Module.to(module, dtype).eval().requires_grad_(False)
+    return torch.nn.Module.to(module, dtype).eval().requires_grad_(False)  # diffusers' own ``to`` warns of nothing
 
 
 def build_unet(
     name: str, device: torch.device | str = "meta", dtype: torch.dtype = torch.float32
 ) -> UNet2DConditionModel:
     """A published UNet with random weights; on the device ``meta`` it has none, and takes neither memory nor time."""
-    with torch.device(device):
-        unet = UNet2DConditionModel(**get_architecture(name).unet)
-    return torch.nn.Module.to(unet, dtype).eval().requires_grad_(False)  # diffusers' own ``to`` warns of nothing
+    return _build(UNet2DConditionModel, get_architecture(name).unet, device, dtype)
 
 
 def build_vae(name: str, device: torch.device | str = "meta", dtype: torch.dtype = torch.float32) -> AutoencoderKL:
     """The VAE that goes with it, likewise."""
-    with torch.device(device):
-        vae = AutoencoderKL(**get_architecture(name).vae)
-    return torch.nn.Module.to(vae, dtype).eval().requires_grad_(False)
+    return _build(AutoencoderKL, get_architecture(name).vae, device, dtype)
 
 
 def unet_inputs(unet: UNet2DConditionModel, name: str, rows: int, size: int) -> dict[str, Any]:

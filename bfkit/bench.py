@@ -16,12 +16,13 @@ import torch
 from dreamsim.feature_extraction.vision_transformer import vit_base
 from tqdm.auto import tqdm
 
-from . import bench_gpu, generate, metrics, paper, prompts, scores, shards
+from . import bench_gpu, generate, metrics, paper, prompts, scores
 from .advisor import StepAdvisor
 from .captions import mini_captions
 from .layout import SIDE, DreamSim, Tower
 from .pipelines import load_pipeline
 from .profiles import get_profile
+from .provenance import hardware
 from .report import to_markdown
 
 REPEATS = 3
@@ -224,7 +225,7 @@ def run(out: Path) -> pl.DataFrame:
             found = measure()
             rows.extend([found] if isinstance(found, dict) else found)
     pairs, gpu = pl.DataFrame(rows), bench_gpu.measure()
-    noted = {"hardware": shards.hardware("cuda" if torch.cuda.is_available() else "cpu"),
+    noted = {"hardware": hardware("cuda" if torch.cuda.is_available() else "cpu"),
              "threads": torch.get_num_threads(), "pairs": rows, "gpu": gpu}  # fmt: skip
     (out / "tables").mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -68,6 +69,14 @@ def read_captions(source: str | Path) -> list[str]:
 def mini_captions(count: int = CANDIDATES) -> dict[str, world.Scene]:
     """The miniature's captions in the order they are offered to Eq. 1, each with a scene it is true of."""
     return world.captioned_scenes(count, CAPTION_SEED)
+
+
+def busyness(texts: Sequence[str]) -> tuple[str, list[float]]:
+    """How busy captions are, and by what: their scenes' complexity, or their words if one is not of the world."""
+    scenes = mini_captions()
+    if all(text in scenes for text in texts):
+        return "complexity of the scene", [scenes[text].complexity for text in texts]
+    return "words of the caption", [len(text.split()) for text in texts]
 
 
 # --- a captions file ------------------------------------------------------------------------------------------------

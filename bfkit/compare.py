@@ -5,7 +5,6 @@ paper; every other system with a picture of its own at REFERENCE's cost. All are
 well, which other samplers of the same equation come near.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,22 +14,20 @@ import numpy as np
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
-from torch import nn
-from torchmetrics.image import InceptionScore
-from torchmetrics.image.fid import NoTrainInceptionV3
 from tqdm.auto import tqdm
 
 from . import cost, generate, paper
-from .baselines import SYSTEMS, Cost, count_cost
+from .baselines import SYSTEMS, Cost, System, count_cost
 from .metrics import Judges, Look
-from .mini.models import load_embedder
 from .profiles import Profile
+from .rules import deal_evenly
 from .scores import read_metadata, write_table
 from .shards import configuration
 
 SCHEMA = pl.Schema(
     {
         "system": pl.String,
+        "share": pl.Float32,  # of OURS' steps, in a combination; null for the systems of Table 2
         "prompt_id": pl.UInt32,
         "prompt": pl.String,
         "seed": pl.Int64,
@@ -48,6 +45,8 @@ SCHEMA = pl.Schema(
         "logits": pl.List(pl.Float32),  # of the classifier behind the inception score
     }
 )
+COMBINED = ("DPM-Solver++ 2M", "DeepCache", "ToMe")  # what the advisor's steps are combined with
+SHARES = (0.25, 0.5, 1.0)
 Pairs = Sequence[tuple[int, str, int]]  # prompt id, prompt, seed
 
 
@@ -59,6 +58,8 @@ class Plan:
     steps: Mapping[str, int]
     reference_steps: int
     cost: Cost
+    draws: System | None = None  # by which the pipeline draws; None: as it is
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ class Lab:
 
 def uniform_steps(steps: Mapping[str, int]) -> dict[str, int]:
     """UNIFORM: the same total number of steps, dealt out as evenly as whole numbers allow."""
-    bounds = np.arange(len(steps) + 1) * sum(steps.values()) // len(steps)
-    return dict(zip(steps, np.diff(bounds).tolist(), strict=True))
+    return dict(zip(steps, deal_evenly(sum(steps.values()), len(steps)).tolist(), strict=True))
 
 
 def make_plans(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> list[Plan]:
@@ -89,7 +89,21 @@ def make_plans(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int
     for name, system in SYSTEMS.items():
         own = count_cost(pipe, profile, system)
         reference = own.steps(plain.tflops(paper.REFERENCE_STEPS))
-        plans.append(Plan(name, dict.fromkeys(ours, own.steps(budget)), reference, own))
+        plans.append(Plan(name, dict.fromkeys(ours, own.steps(budget)), reference, own, system))
+    return plans
+
+
+def make_combinations(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> list[Plan]:
+    """OURS and UNIFORM, each drawn by the plain pipeline and by ``COMBINED``, at shares of OURS' steps.
+
+    A system is named ``OURS + ToMe``; all are measured against the plain picture.
+    """
+    costs = {name: (SYSTEMS.get(name), count_cost(pipe, profile, SYSTEMS.get(name))) for name in ("plain", *COMBINED)}
+    plans = []
+    for share in SHARES:
+        fewer = {prompt: max(1, round(share * steps)) for prompt, steps in ours.items()}
+        for dealt, steps in (("OURS", fewer), ("UNIFORM", uniform_steps(fewer))):
+            plans += [Plan(f"{dealt} + {name}", steps, 0, own, system, share) for name, (system, own) in costs.items()]
     return plans
 
 
@@ -127,9 +141,8 @@ def plain_targets(lab: Lab, pairs: Pairs) -> Look:
 def measure(lab: Lab, plan: Plan, pairs: Pairs, targets: Look) -> pl.DataFrame:
     """All pictures of one system, drawn and measured: rows of ``SCHEMA``."""
     frames, meter = [], cost.EnergyMeter(lab.pipe.device)
-    system = SYSTEMS.get(plan.system)
     parts = list(_parts(pairs, plan.steps, lab.profile.batch))
-    with system(lab.pipe) if system else nullcontext():
+    with plan.draws(lab.pipe) if plan.draws else nullcontext():
         for steps, rows in tqdm(parts, plan.system, mininterval=1.0):
             plain = _rows_of(targets, rows)
             own = lab.judges.look(_draw(lab, pairs, rows, plan.reference_steps)) if plan.reference_steps else plain
@@ -142,6 +155,7 @@ def measure(lab: Lab, plan: Plan, pairs: Pairs, targets: Look) -> pl.DataFrame:
             size = len(rows)
             frame = {
                 "system": [plan.system] * size,
+                "share": [plan.share] * size,
                 "prompt_id": ids,
                 "prompt": texts,
                 "seed": seeds,
@@ -161,17 +175,19 @@ def measure(lab: Lab, plan: Plan, pairs: Pairs, targets: Look) -> pl.DataFrame:
 
 
 def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.DataFrame:
-    """Every system on the same prompts (id: text and OURS' steps) and the profile's seeds; resumes from ``folder``.
+    """Every system and combination on the same prompts (id: text and OURS' steps) and the profile's seeds; resumes.
 
-    A system that is finished lies in a file of its own; one made under another configuration or for other steps is
+    A system that is finished lies in a file of its own in ``folder``; one made otherwise, or for other steps, is
     made again. Returns all rows, systems in the table's order.
     """
     pairs = [(number, prompt, seed) for number, (prompt, _) in ours.items() for seed in lab.profile.seeds]
-    plans = make_plans(lab.pipe, lab.profile, dict(ours.values()))
+    steps = dict(ours.values())
+    plans = make_plans(lab.pipe, lab.profile, steps) + make_combinations(lab.pipe, lab.profile, steps)
     folder.mkdir(parents=True, exist_ok=True)
     targets, frames = None, []
     for plan in plans:
-        path = folder / f"{plan.system.replace(' ', '-')}.parquet"
+        share = "" if plan.share is None else f"-{plan.share:g}"
+        path = folder / f"{plan.system.replace(' ', '')}{share}.parquet"
         noted = {
             "configuration": configuration(lab.profile),
             "steps": dict(plan.steps),
@@ -182,23 +198,3 @@ def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.D
             write_table(measure(lab, plan, pairs, targets), path, noted)
         frames.append(pl.read_parquet(path))
     return pl.concat(frames)
-
-
-def inception_score(logits: torch.Tensor, splits: int = 10, seed: int = 0) -> tuple[float, float]:
-    """exp(E KL(p(y|x) || p(y))) of a classifier's logits (N, C): mean and spread over random parts (Salimans 2016)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it keeps all features, which we hold already; a single part has no spread
-        score = InceptionScore(feature=nn.Identity(), splits=splits)
-        score.update(logits)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)  # torchmetrics shuffles before it splits
-            mean, spread = score.compute()
-    return mean.item(), spread.item()
-
-
-def load_classifier(profile: Profile, device: torch.device | str = "cpu") -> Callable[[torch.Tensor], torch.Tensor]:
-    """Pictures (N, 3, H, W) in [0, 1] to logits: the profile's own network, or torch-fidelity's Inception-v3."""
-    if profile.classifier:
-        return load_embedder(Path(profile.classifier)).to(device).embed
-    inception = NoTrainInceptionV3("inception-v3-compat", ["logits_unbiased"]).to(device).eval()
-    return lambda images: inception((images * 255).byte())

@@ -24,6 +24,10 @@ WEBP = {"quality": 90, "method": 4}
 _FITTING: WeakKeyDictionary[DiffusionPipeline, int] = WeakKeyDictionary()  # batches that memory was found to hold
 
 
+class BrokenPicture(ValueError):
+    """A picture or its scores have values that are not numbers; other pictures may well be whole."""
+
+
 def picture_path(folder: Path, prompt_id: int, seed: int, steps: int) -> Path:
     """Where a kept picture lies."""
     return folder / f"{prompt_id:06d}" / f"seed{seed}-steps{steps:04d}.webp"
@@ -45,7 +49,8 @@ def _check_finite(images: torch.Tensor, scores: dict[str, torch.Tensor], names: 
     for values in scores.values():
         broken |= ~torch.isfinite(values)
     if broken.any():
-        raise ValueError(f"the picture of {names[int(broken.nonzero()[0])]} is broken: not all its values are numbers")
+        name = names[int(broken.nonzero()[0])]
+        raise BrokenPicture(f"the picture of {name} is broken: not all its values are numbers")
 
 
 def measure_prompts(
@@ -60,7 +65,7 @@ def measure_prompts(
     """All rows of a few prompts, in order; ``tflops`` is what one evaluation costs, ``keep`` a folder for the pictures.
 
     A batch that memory does not hold is drawn again in halves, and the size that fits is remembered for the pipeline.
-    Raises ValueError if a picture has values that are not finite, or if not even one picture fits.
+    Raises ``BrokenPicture`` if a picture has values that are not finite, ValueError if not even one picture fits.
     """
     pairs = [(row, seed) for row in range(len(prompts)) for seed in profile.seeds]
     conditions = generate.embed(pipe, profile, [prompts[row] for row, _ in pairs], [seed for _, seed in pairs])

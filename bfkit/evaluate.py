@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import ArrayLike
 
-from . import paper, predictor
+from . import paper, predictor, stats
 from .clip import Clip
 from .cost import synchronize
 from .metrics import METRICS, Judges, l_snr
@@ -30,22 +29,6 @@ def retrieval(pictures: torch.Tensor, texts: torch.Tensor, among: int = 32) -> f
     starts = range(0, len(pictures) - among + 1, among)
     right = [(pictures[s : s + among] @ texts[s : s + among].T).argmax(dim=1) == own for s in starts]
     return torch.cat(right).float().mean().item()
-
-
-def spearman(first: ArrayLike, second: ArrayLike) -> float:
-    """Spearman's rank correlation, ties at their mean rank."""
-    frame = pl.DataFrame({"first": np.asarray(first, float), "second": np.asarray(second, float)})
-    return frame.select(pl.corr("first", "second", method="spearman")).item()
-
-
-def mean_interval(
-    values: ArrayLike, level: float = 0.95, draws: int = 4000, seed: int = 0
-) -> tuple[float, float, float]:
-    """The mean and its bootstrap interval over rows."""
-    values = np.asarray(values, float)
-    resampled = np.random.default_rng(seed).choice(values, (draws, len(values))).mean(axis=1)
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return float(values.mean()), float(low), float(high)
 
 
 def spread(frame: pl.DataFrame, columns: Sequence[str] = paper.METRICS) -> pl.DataFrame:
@@ -68,7 +51,7 @@ def monotonicity(frame: pl.DataFrame, columns: Sequence[str] = paper.METRICS) ->
     )
     for column in columns:
         single = each[column].drop_nans().drop_nulls()
-        rows.append({"metric": column, "mean curve": spearman(mean["steps"], mean[column]),
+        rows.append({"metric": column, "mean curve": stats.spearman(mean["steps"], mean[column]),
                      "median prompt": single.median(), "prompts": len(single)})  # fmt: skip
     return pl.DataFrame(rows)
 
@@ -91,7 +74,7 @@ def prediction_errors(
     found = []
     for model, curves in models.items():
         for name, errors in predictor.absolute_error(curves, measured).items():
-            mean, low, high = mean_interval(errors)
+            mean, low, high = stats.interval(stats.mean, errors)
             published = paper.TABLE_1["OURS"][name] if model == "BiLSTM" else None
             found.append({"metric": name, "model": model, "error": mean, "low": low, "high": high, "paper": published})
     return pl.DataFrame(found, schema_overrides={"paper": pl.Float64})
@@ -130,7 +113,7 @@ def plateau_choices(held_out: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {"series": series, "center": center, "mean t*": float(np.mean(t)), "sd t*": float(np.std(t)),
-             "rank correlation": spearman(default, t)}
+             "rank correlation": stats.spearman(default, t)}
             for (series, center), t in found.items()
         ]
     )  # fmt: skip

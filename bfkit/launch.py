@@ -12,11 +12,15 @@ from typing import Literal
 import torch
 from tqdm.auto import tqdm
 
+from .captions import read_captions
+from .clip import load_clip
 from .cluster import on_ray
 from .files import remove_leftovers, write_file
 from .pipelines import check_device
 from .profiles import Profile
-from .shards import Shard, model_digest, plan_shards
+from .prompts import select_prompts
+from .provenance import model_digest
+from .shards import Shard, plan_shards
 from .workers import Setup, in_processes, signals, work
 
 
@@ -47,6 +51,24 @@ def _settled(path: Path, source: dict[str, str]) -> list[str]:
     except (OSError, ValueError):
         return []
     return noted["prompts"] if noted["source"] == source else []
+
+
+def dataset_prompts(
+    profile: Profile,
+    folder: Path,
+    source: str | None = None,
+    count: int | None = None,
+    device: torch.device | str = "cpu",
+) -> list[str]:
+    """The first dissimilar captions of a source, chosen once a folder; source and count default to the profile's.
+
+    Raises ValueError or OSError where the captions cannot be read or are too few.
+    """
+    count = profile.prompts if count is None else count
+    offered = read_captions(source or profile.captions)
+    return settle_prompts(
+        folder, profile, offered, count, lambda: select_prompts(offered, load_clip(profile.clip, device), count)
+    )
 
 
 def build_dataset(

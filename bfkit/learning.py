@@ -13,6 +13,7 @@ import polars as pl
 from . import paper, predictor
 from .clip import load_clip
 from .profiles import DATA, PROFILES, Profile
+from .rules import steps_by_plateau
 from .scores import dense_curves, read_scores, split
 
 CURVE = DATA / "learning_curve.csv"
@@ -22,8 +23,9 @@ EXPONENTS = np.linspace(0.05, 2, 79)
 
 
 def measure(profile: Profile = PROFILES["mini"], sizes: Sequence[int] = SIZES, seed: int = 0) -> pl.DataFrame:
-    """Train on ever more prompts, test on the same held-out ones: rows of ``metric, prompts, part, prompt_id, error``.
+    """Train on ever more prompts, test on the same held-out ones.
 
+    Rows of ``metric, prompts, part, prompt_id, error, steps``: a held-out prompt's mean absolute error, and its t*.
     Several minutes on two cores; ``python -m bfkit.learning`` makes the shipped file again.
     """
     training, held_out = split(read_scores(profile.scores))
@@ -38,10 +40,13 @@ def measure(profile: Profile = PROFILES["mini"], sizes: Sequence[int] = SIZES, s
             chosen = np.sort(order[part * size : (part + 1) * size])
             own = {name: values[chosen] for name, values in curves.items()}
             fitted = predictor.fit(rows[chosen], own, profile.predictor, seed)
-            for name, errors in predictor.absolute_error(fitted(test_rows), measured).items():
+            predicted = fitted(test_rows)
+            steps = steps_by_plateau(predicted)
+            for name, errors in predictor.absolute_error(predicted, measured).items():
                 keys = {"metric": name, "prompts": size, "part": part}
-                frames.append(pl.DataFrame({"prompt_id": ids, "error": errors}).with_columns(**_literals(keys)))
-    return pl.concat(frames).select("metric", "prompts", "part", "prompt_id", "error")
+                tested = pl.DataFrame({"prompt_id": ids, "error": errors, "steps": steps})
+                frames.append(tested.with_columns(**_literals(keys)))
+    return pl.concat(frames).select("metric", "prompts", "part", "prompt_id", "error", "steps")
 
 
 def _literals(values: dict) -> dict[str, pl.Expr]:

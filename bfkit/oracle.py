@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 
 from .efficiency import Conditions, check_steps
-from .evaluate import spearman
 from .metrics import METRICS
 from .mini import world
 from .rules import Curves, at_mean_cost, at_steps, loss, quality, steps_by_plateau, steps_by_uniform
 from .scores import dense_curves
-from .stats import interval, mean
+from .stats import interval, mean, spearman
 
 TOLERANCE = 0.2  # a step count within a fifth of ORACLE's is neither under- nor over-generation
 

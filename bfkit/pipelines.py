@@ -16,6 +16,11 @@ from .profiles import Profile
 FIRST_TIMESTEP = 999  # where sampling starts from pure noise
 
 
+def best_device() -> torch.device:
+    """CUDA where there is some, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def check_device(device: torch.device | str) -> torch.device:
     """The device, if this machine has it; ValueError otherwise."""
     try:

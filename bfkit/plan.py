@@ -20,8 +20,9 @@ from .generate import embed, sample
 from .metrics import load_judges
 from .pipelines import load_pipeline
 from .profiles import PROFILES, Profile
+from .provenance import hardware
 from .scores import encode, read_table
-from .shards import blocks, hardware
+from .shards import blocks
 
 NOT_MEASURED = "not measured"
 PROBE_PROMPT = "a red circle on a white wall"  # words that every stack knows, the miniature's too

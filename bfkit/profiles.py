@@ -109,7 +109,8 @@ class Profile:
     batch: int = 32  # pictures drawn at once; halved where the memory does not hold them
     predictor: PredictorSettings = PredictorSettings()
     advisor: str = ""  # the trained predictor's folder
-    scores: str = ""  # the shipped score table
+    scores: str = ""  # a score table, or a folder of shards
+    systems: str = ""  # what ``bfkit compare`` measured of the systems of Table 2
 
     @property
     def target_steps(self) -> int:
@@ -150,6 +151,7 @@ PROFILES: dict[str, Profile] = {
         ),
         advisor=str(WEIGHTS / "advisor"),
         scores=str(DATA / "scores.parquet"),
+        systems=str(DATA / "systems.parquet"),
     ),
     "sd2": _SD2,
     "sd15": replace(
@@ -208,8 +210,18 @@ PROFILES: dict[str, Profile] = {
 }
 
 
-def get_profile(name: str) -> Profile:
-    """The profile of that name; ValueError with the known names if there is none."""
+def get_profile(
+    name: str,
+    *,
+    scores: str | Path | None = None,
+    advisor: str | Path | None = None,
+    systems: str | Path | None = None,
+) -> Profile:
+    """The profile of that name, with your own score table, advisor or comparison in the place of its own if given.
+
+    Raises ValueError with the known names if there is no such profile.
+    """
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+    own = {"scores": scores, "advisor": advisor, "systems": systems}
+    return replace(PROFILES[name], **{field: str(path) for field, path in own.items() if path is not None})

@@ -1,24 +1,24 @@
 """Run the notebooks headlessly and gather what they report: figures, tables, one page, and where each came from."""
 
-import hashlib
-import importlib.metadata
-import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import papermill
-import polars as pl
-import torch
 from nbconvert import HTMLExporter
 
-from .profiles import Profile
-from .report import digest
+from .advisor import train_advisor
+from .explorer import write_explorer
+from .launch import build_dataset, dataset_prompts
+from .manifest import is_current, note_run, read_manifest, write_page
+from .pipelines import best_device
+from .predictor import load as load_predictor
+from .profiles import PROFILES, Profile
+from .provenance import digest, hardware, run_key, surroundings, table_digest
+from .report import Report
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -29,14 +29,15 @@ FULL = {
     "07_efficiency": {"timed": 8},
     "10_gallery": {"pictures": 6},
 }
-PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "polars", "altair", "papermill")
+EXPLORED = 50  # prompts of the explorer's page
+INPUTS = ("scores", "advisor", "systems")  # parameters that name files: what these hold counts, not where they lie
 
 
-def _check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
-    """papermill only warns of a parameter that a notebook does not have; ValueError names it and those there are."""
-    known = papermill.inspect_notebook(notebook)
-    if unknown := sorted(set(parameters) - set(known)):
-        raise ValueError(f"notebook {notebook.stem} has no parameter {unknown[0]!r}: it has {', '.join(known)}")
+class NotebookError(Exception):
+    """Some notebooks failed; the others' results are there."""
+
+
+# --- what is to run -------------------------------------------------------------------------------------------------
 
 
 def choose(names: Sequence[str] = ()) -> list[Path]:
@@ -50,24 +51,116 @@ def choose(names: Sequence[str] = ()) -> list[Path]:
     return [path for path in notebooks if not names or path.stem.startswith(tuple(names))]
 
 
-def run(profile: Profile, out: Path, only: Sequence[str] = (), parameters: Mapping[str, Any] | None = None) -> Path:
-    """Execute notebooks into ``out`` and write its index.html and manifest.json; returns the page's path.
+def _settings(notebooks: Sequence[Path], profile: Profile, out: Path, given: Mapping[str, Any]) -> dict[str, dict]:
+    """Each notebook's parameters. papermill only warns of one that no notebook has; here it is a ValueError."""
+    known = {path.stem: set(papermill.inspect_notebook(path)) for path in notebooks}
+    if unknown := sorted(set(given) - set().union(*known.values())):
+        listed = ", ".join(sorted(set().union(*known.values()) - {"out", "profile"}))
+        raise ValueError(f"none of these notebooks has a parameter {unknown[0]!r}: there are {listed}")
+    tables = {name: getattr(profile, name) for name in INPUTS}
+    own = {name: str(Path(path).resolve()) for name, path in tables.items() if path != _shipped(profile, name)}
+    settings = {}
+    for name, parameters in known.items():
+        offered = {**FULL.get(name, {}), **own, **given}
+        settings[name] = {"profile": profile.name, "out": str(out)} | {
+            key: value for key, value in offered.items() if key in parameters
+        }
+    return settings
 
-    ``parameters`` go to every notebook run. Raises ValueError for an unknown notebook or parameter before anything
-    runs, and papermill's error, naming the cell, if one fails: what the others wrote stays.
+
+def _shipped(profile: Profile, name: str) -> str:
+    return getattr(PROFILES[profile.name], name)
+
+
+def _leave_out(profile: Profile, notebooks: Sequence[Path], asked: bool) -> list[Path]:
+    """The notebooks that can run: those that read a comparison cannot where none was made. Says so, or raises."""
+    if not profile.scores or not profile.advisor:
+        raise ValueError(
+            f"{profile.name} has no scores of its own: make them with `bfkit dataset --profile {profile.name} --out "
+            "FOLDER`, and name the folder with --scores"
+        )
+    if profile.systems:
+        return list(notebooks)
+    lacking = [path for path in notebooks if "systems" in papermill.inspect_notebook(path)]
+    said = (
+        f"{', '.join(path.stem for path in lacking)}: left out, for want of a comparison of systems; make one with "
+        f"`bfkit compare --profile {profile.name} --table FILE`, and name it with --systems"
+    )
+    if lacking and asked:
+        raise ValueError(said)
+    if lacking:
+        print(said)
+    return [path for path in notebooks if path not in lacking]
+
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
+def run(
+    profile: Profile,
+    out: Path,
+    only: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Path:
+    """Execute notebooks into ``out``, write index.html, explorer.html and manifest.json; returns index.html's path.
+
+    What is up to date is skipped unless ``force`` is set. ``parameters`` go to the notebooks that have them. The
+    explorer belongs to a whole run, without ``only``. Raises ValueError for an unknown notebook or parameter, or a
+    folder with another profile's report, before anything runs; and ``NotebookError`` when all have run, if some failed:
+    the page says where, and has what they reported until then.
     """
-    notebooks = choose(only)
-    out = out.resolve()
-    given = dict(parameters or {})
-    for notebook in notebooks:
-        _check_parameters(notebook, given)
+    notebooks, out = _leave_out(profile, choose(only), bool(only)), out.resolve()
+    settings = _settings(notebooks, profile, out, parameters or {})
+    if not only:
+        settings["explorer"] = {"prompts": EXPLORED}
+    manifest = read_manifest(out, profile, [*(path.stem for path in choose()), "explorer"])
+    around = surroundings(profile)
+    manifest |= {"surroundings": around, "hardware": hardware(best_device())}
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
-    runs = {}
-    for number, notebook in enumerate(notebooks, 1):
-        print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
-        began = time.perf_counter()
-        settings = {"profile": profile.name, "out": str(out), **FULL.get(notebook.stem, {}), **given}
-        executed = out / "notebooks" / notebook.name
+    shutil.rmtree(out / "entries", ignore_errors=True)  # of a run that was killed
+    sources, failed = {path.stem: path for path in notebooks}, {}
+    try:
+        for number, (name, given) in enumerate(settings.items(), 1):
+            source = digest(sources[name]) if name in sources else ""
+            shown = {key: value for key, value in given.items() if key not in ("out", *INPUTS)}
+            key = run_key(source, shown, around)
+            current = not force and is_current(out, manifest, name, key)
+            print(f"[{number}/{len(settings)}] {name}{': up to date' * current}", flush=True)
+            if current:
+                continue
+            began, failure = time.perf_counter(), None
+            try:
+                if name in sources:
+                    _execute(sources[name], out, given)
+                else:
+                    _explore(profile, out)
+            except papermill.PapermillExecutionError as error:
+                failure = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+                failed[name] = failure
+                print(f"{name} stopped in {failure}", flush=True)
+            noted = {
+                "source": source,
+                "parameters": shown,
+                "inputs": around["inputs"],
+                "key": key,
+                "seconds": round(time.perf_counter() - began, 1),
+                "pages": [f"notebooks/{name}.html"] if name in sources else ["explorer.html"],
+                "failure": failure,
+            }
+            note_run(out, manifest, name, noted)
+    finally:
+        shutil.rmtree(out / "entries", ignore_errors=True)
+        page = write_page(out, manifest)
+    if failed:
+        raise NotebookError(f"{len(failed)} of {len(settings)} failed, {', '.join(failed)}: {page} says in which cells")
+    return page
+
+
+def _execute(notebook: Path, out: Path, settings: dict) -> None:
+    """Run a notebook and keep it as a page, also where a cell of it fails."""
+    executed = out / "notebooks" / notebook.name
+    try:
         papermill.execute_notebook(
             notebook,
             executed,
@@ -77,64 +170,39 @@ def run(profile: Profile, out: Path, only: Sequence[str] = (), parameters: Mappi
             kernel_name="python3",
             extra_arguments=["--log-level=CRITICAL"],
         )
+    finally:
         page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
         executed.with_suffix(".html").write_text(page)
         executed.unlink()
-        shown = {key: value for key, value in settings.items() if key != "out"}
-        runs[notebook.stem] = {
-            "source": digest(notebook),
-            "parameters": shown,
-            "seconds": round(time.perf_counter() - began, 1),
-        }
-    manifest = _gather(profile, out, runs)
-    (out / "index.html").write_text(_page(manifest, out))
-    return out / "index.html"
 
 
-def _gather(profile: Profile, out: Path, runs: dict) -> dict:
-    """Put the notebooks' notes together with where they come from; notes of notebooks not run now are kept."""
-    path = out / "manifest.json"
-    old = json.loads(path.read_text()) if path.is_file() else {"artifacts": [], "notebooks": {}}
-    fresh = [entry for name in sorted(runs) for entry in _entries(out, name)]
-    kept = [entry for entry in old["artifacts"] if entry["notebook"] not in runs]
-    inputs = {name: Path(getattr(profile, name)) for name in ("scores", "pipeline", "clip", "perceptual", "advisor")}
-    manifest = {
-        "profile": profile.name,
-        "hardware": _hardware(),
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "inputs": {name: _inputs_digest(where) for name, where in inputs.items()},
-        "notebooks": dict(sorted({**old["notebooks"], **runs}.items())),
-        "artifacts": sorted(kept + fresh, key=lambda entry: (entry["notebook"], entry["kind"], entry["name"])),
-    }
-    path.write_text(json.dumps(manifest, indent=2) + "\n")
-    shutil.rmtree(out / "entries", ignore_errors=True)
-    return manifest
+def _explore(profile: Profile, out: Path) -> None:
+    page = write_explorer(out / "explorer.html", profile, EXPLORED, device=best_device())
+    caption = f"{EXPLORED} prompts to touch: drag the weights of Eq. 7, watch the step and the picture move."
+    Report("explorer", out, profile).page(page, caption)
 
 
-def _entries(out: Path, name: str) -> list[dict]:
-    path = out / "entries" / f"{name}.json"
-    return json.loads(path.read_text()) if path.is_file() else []
+# --- somebody's own data --------------------------------------------------------------------------------------------
 
 
-def _inputs_digest(where: Path) -> str:
-    files = [where] if where.is_file() else sorted(where.rglob("*.safetensors"))
-    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()[:16] if files else str(where)
+def make_scores(profile: Profile, folder: Path, count: int | None = None) -> Profile:
+    """Draw and measure the profile's prompts anew into ``folder``, resuming; the profile that reads them."""
+    device = best_device()
+    prompts = dataset_prompts(profile, folder, count=count, device=device)
+    build_dataset(profile, prompts, folder, device)
+    return replace(profile, scores=str(folder))
 
 
-def _hardware() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {platform.machine()}, {os.cpu_count()} cores"
+def make_advisor(profile: Profile, folder: Path) -> Profile:
+    """Train an advisor on the profile's scores into ``folder``, unless it is there; the profile that asks it.
 
-
-def _page(manifest: dict, out: Path) -> str:
-    """index.html: every figure and table with its caption, the notebook behind it, and the provenance."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bfkit"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    artifacts = [
-        {**entry, "rows": pl.read_csv(out / next(iter(entry["files"]))) if entry["kind"] == "table" else None}
-        for entry in manifest["artifacts"]
-    ]
-    return environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts)
+    A shipped advisor may have been trained on prompts that another table holds out.
+    """
+    try:
+        trained, notes = load_predictor(folder)
+        current = notes.get("scores") == table_digest(profile.scores) and trained.settings == profile.predictor
+    except (FileNotFoundError, ValueError):
+        current = False
+    if not current:
+        train_advisor(profile, folder, device=best_device())
+    return replace(profile, advisor=str(folder))

@@ -104,14 +104,18 @@ def steps_by_price(curves: Curves, price: float) -> np.ndarray:
     return (lost + price * np.arange(1, lost.shape[1] + 1)).argmin(axis=1) + 1
 
 
+def deal_evenly(total: int, count: int) -> np.ndarray:
+    """``total`` steps for ``count`` prompts as evenly as whole numbers allow: (count,) steps; 5 for 2 is 2, 3."""
+    return np.diff(np.arange(count + 1) * total // count)
+
+
 def steps_by_uniform(curves: Curves, steps: float) -> np.ndarray:
     """UNIFORM, which does not look at the curves: the same for all, (N,) steps, between 1 and T.
 
-    A fraction is a mix of the two whole numbers around it, spread evenly over the list, so that the total is
-    round(N * steps): 2.5 is 3, 2, 3, 2, ...
+    A fraction is a mix of the two whole numbers around it, so that the total is round(N * steps).
     """
     count, last = next(iter(check_curves(curves).values())).shape
-    return np.diff(np.floor(np.arange(count + 1) * np.clip(steps, 1, last) + 0.5)).astype(int)
+    return deal_evenly(round(count * float(np.clip(steps, 1, last))), count)
 
 
 # --- equal cost ----------------------------------------------------------------------------------------------------

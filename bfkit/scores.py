@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -114,12 +115,39 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def split(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Training and held-out rows, split by prompt at random (Section 3.1)."""
+def held_out_ids(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> list[int]:
+    """Which prompts no predictor may learn from, chosen at random: at least one."""
     ids = frame["prompt_id"].unique().sort().to_numpy()
-    held_out = np.random.default_rng(seed).permutation(ids)[: max(1, round(share * len(ids)))]
-    test = pl.col("prompt_id").is_in(held_out.tolist())
-    return frame.filter(~test), frame.filter(test)
+    return np.random.default_rng(seed).permutation(ids)[: max(1, round(share * len(ids)))].tolist()
+
+
+def split(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Training and held-out rows of the prompts that are ``complete``, split by prompt at random (Section 3.1).
+
+    Raises ValueError where one of the two would be empty.
+    """
+    held_out = pl.col("prompt_id").is_in(held_out_ids(frame, share, seed))
+    whole = complete(frame)
+    training, test = whole.filter(~held_out), whole.filter(held_out)
+    if not len(training) or not len(test):
+        raise ValueError(
+            f"{whole['prompt_id'].n_unique()} prompts are too few to learn from some and hold others out: measure more"
+        )
+    return training, test
+
+
+def complete(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of prompts that have every step count that any has; warns of prompts left out."""
+    counts = frame.group_by("prompt_id", "prompt").agg(pl.col("steps").n_unique()).sort("prompt_id")
+    lacking = counts.filter(pl.col("steps") < frame["steps"].n_unique())
+    if not len(lacking):
+        return frame
+    warnings.warn(
+        f"{len(lacking)} of {len(counts)} prompts lack some of the step counts and are left out, "
+        f"{lacking['prompt'][0]!r} among them: make the data set again to fill the gaps",
+        stacklevel=2,
+    )
+    return frame.filter(~pl.col("prompt_id").is_in(lacking["prompt_id"].to_list()))
 
 
 def mean_curves(frame: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray], tuple[int, ...]]:

@@ -10,12 +10,9 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 
-import diffusers
-import torch
 from diffusers import DiffusionPipeline
 
 from . import generate, pipelines
@@ -23,36 +20,14 @@ from .engine import measure_prompts, picture_path
 from .files import is_sealed
 from .metrics import Judges
 from .profiles import Family, Profile
+from .provenance import hardware, model_digest
 from .scores import ORDER, read_metadata, read_table, write_table
 
 IMAGES_A_SHARD, MOST_IMAGES = 384, 1024
 FORMAT = 2  # raise it when the same settings come to mean other rows
-DECIDING = {".safetensors", ".json", ".txt", ".model"}  # files of a model's folder: weights, settings, vocabularies
 
 
 # --- what decides the rows ------------------------------------------------------------------------------------------
-
-
-@cache
-def _file_digest(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file, read once a process; size and time of change are there to tell when it is another one."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def model_digest(model: str) -> str:
-    """A short hash of all that decides what a model in a local folder does, or the id itself for a hub id."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.suffix in DECIDING and path.is_file() and not any(part.startswith(".") for part in name.parts):
-            stat = path.stat()
-            content = _file_digest(path.resolve(), stat.st_size, stat.st_mtime_ns)
-            digest.update(f"{name.as_posix()} {content}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def _own_settings(family: Family) -> dict:
@@ -80,26 +55,6 @@ def configuration(profile: Profile) -> dict:
         "l_snr": profile.l_snr,
         "i_clip": profile.i_clip,
     }
-
-
-def hardware(device: torch.device | str) -> dict[str, str]:
-    """What pictures were drawn on and with: the device's name, and the versions of what runs on it."""
-    device = torch.device(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {"device": name, "torch": torch.__version__, "diffusers": diffusers.__version__}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor() or platform.machine()
-
-
-class Unfinished(ValueError):
-    """A shard cannot be made, though others can: a picture of it is broken."""
 
 
 # --- which shards there are -----------------------------------------------------------------------------------------
@@ -218,7 +173,7 @@ def write_shard(
 ) -> None:
     """Draw and measure one shard's prompts and write its file; ``tflops`` is what one evaluation costs.
 
-    ``pictures`` is a folder to keep the pictures in. Raises ``Unfinished`` if a picture is broken, ValueError if the
+    ``pictures`` is a folder to keep the pictures in. Raises ``BrokenPicture`` if one is broken, ValueError if the
     models are no longer those that the shard was planned with, OSError if the disk is full or another than planned.
     """
     config = configuration(profile)
@@ -235,8 +190,6 @@ def write_shard(
     seeds = replace(profile, seeds=shard.seeds)
     try:
         frame = measure_prompts(pipe, judges, seeds, shard.prompts, shard.first_id, tflops, pictures)
-    except ValueError as error:
-        raise Unfinished(str(error)) from error
     except OSError as error:
         if pictures is None:
             raise

@@ -1,9 +1,11 @@
-"""Intervals and paired tests over prompts."""
+"""Intervals, rank correlations and paired tests over prompts."""
 
 from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 import scipy.stats
+from numpy.typing import ArrayLike
 
 
 def interval(
@@ -21,6 +23,12 @@ def interval(
 def mean(values: np.ndarray) -> np.ndarray:
     """The mean along the last axis, for ``interval``."""
     return values.mean(axis=-1)
+
+
+def spearman(first: ArrayLike, second: ArrayLike) -> float:
+    """Spearman's rank correlation, ties at their mean rank; not a number if one of the two is constant."""
+    frame = pl.DataFrame({"first": np.asarray(first, float), "second": np.asarray(second, float)})
+    return frame.select(pl.corr("first", "second", method="spearman")).item()
 
 
 def paired_tests(difference: np.ndarray) -> tuple[float, float]:

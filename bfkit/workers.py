@@ -19,10 +19,11 @@ from diffusers import DiffusionPipeline
 from tqdm.auto import tqdm
 
 from .cost import tflops_per_evaluation
+from .engine import BrokenPicture
 from .metrics import Judges, load_judges
 from .pipelines import denoiser, load_pipeline
 from .profiles import Profile
-from .shards import Shard, Unfinished, configuration, write_shard
+from .shards import Shard, configuration, write_shard
 
 DEATHS = 3  # a worker, one after the other without a shard in between, before a run gives up
 
@@ -63,7 +64,7 @@ def work(shard: Shard, setup: Setup) -> str | None:
     pipe, judges, tflops = _load(setup)
     try:
         write_shard(pipe, judges, setup.profile, shard, tflops, setup.pictures)
-    except Unfinished as error:
+    except BrokenPicture as error:
         return str(error)
     return None
 

@@ -1,7 +1,6 @@
 """Small studies of real pictures, and a driven browser to take part in them."""
 
 import json
-import shutil
 import threading
 import time
 import urllib.error
@@ -11,13 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from bfkit import study
 
 STEPS = {"OURS": 17, "UNIFORM": 22, "REFERENCE": 65}
-CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
 
 def pictures(count: int, size: int = 24) -> list[tuple]:
@@ -51,25 +47,6 @@ def post(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
-
-
-@contextmanager
-def browsing(profile: Path, width: int = 1280, height: int = 800):
-    """A Chromium with an empty profile."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for name in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync",
-                 "disable-background-networking", "disable-component-update", f"user-data-dir={profile}",
-                 f"window-size={width},{height}"):  # fmt: skip
-        options.add_argument(f"--{name}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(profile / "saved")})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try:
-        yield browser
-    finally:
-        browser.quit()
 
 
 def wait(condition: Callable[[], object], seconds: float = 30) -> object:

@@ -129,3 +129,16 @@ def test_an_ablation_of_a_single_metric_is_refused():
     one = {"d_sim": drawn_curves(5)["d_sim"]}
     with pytest.raises(ValueError, match="only d_sim was measured: an ablation needs two metrics"):
         allocation.ablate_metrics(one, one)
+
+
+def test_the_verdict_on_metrics_names_the_best_reading_and_its_gain():
+    rows = [
+        ("equal", "all", 0.01),
+        ("equal", "without L-SNR", 0.02),
+        ("equal", "D-SIM alone", 0.03),
+        ("own", "all", 9.0),
+    ]
+    frame = pl.DataFrame(rows, schema=["cost", "metrics", "saved"], orient="row")
+    assert allocation.metrics_verdict(frame) == "Eq. 7 does best with D-SIM alone: +0.0200 against reading all three"
+    assert allocation.metrics_verdict(frame.head(2)).startswith("Eq. 7 does best without L-SNR: +0.0100")
+    assert allocation.metrics_verdict(frame.head(1)) == "Eq. 7 does best when it reads all three metrics"

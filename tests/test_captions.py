@@ -355,3 +355,12 @@ def test_a_cache_that_cannot_be_written_is_told_with_its_reason(server, tmp_path
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(FileNotFoundError, match=r"cannot be fetched \(.*(Not a directory|exists)"):
         fetch(server.archive, tmp_path / "file")
+
+
+def test_busyness_is_the_scenes_or_counts_words_where_a_caption_is_not_of_the_world():
+    known = list(captions.mini_captions())[:3]
+    measure, values = captions.busyness(known)
+    assert measure == "complexity of the scene"
+    assert values == [captions.mini_captions()[text].complexity for text in known]
+    assert captions.busyness([*known, "a man rides a horse"])[1][-1] == 5
+    assert captions.busyness([*known, "ein grüner Kreis"])[0] == "words of the caption"

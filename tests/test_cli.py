@@ -61,7 +61,10 @@ def test_train_learns_from_a_score_table_and_the_advisor_loads_it(tmp_path, caps
         (["dataset", "--prompts", "1", "--steps", "1001", "--out", "OUT"], "whole number from 1 to 1000; got 1001"),
         (["train", "--scores", "nowhere.parquet", "--out", "OUT"], "no score table at nowhere.parquet"),
         (["reproduce", "--only", "77", "--out", "OUT"], "no notebook '77': choose from 00_tour"),
-        (["reproduce", "--only", "00", "-p", "color=red", "--out", "OUT"], "has no parameter 'color': it has profile"),
+        (
+            ["reproduce", "--only", "00", "-p", "color=red", "--out", "OUT"],
+            "none of these notebooks has a parameter 'color': there are advisor, scores",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, capsys):

@@ -9,8 +9,18 @@ import torch
 
 from bfkit import compare as room
 from bfkit.baselines import SYSTEMS
-from bfkit.compare import SCHEMA, Lab, compare, inception_score, make_plans, measure, plain_targets, uniform_steps
+from bfkit.compare import (
+    SCHEMA,
+    Lab,
+    compare,
+    make_combinations,
+    make_plans,
+    measure,
+    plain_targets,
+    uniform_steps,
+)
 from bfkit.generate import generate
+from bfkit.inception import inception_score
 from bfkit.pipelines import load_pipeline
 
 OURS = {3: ("a white and empty wall", 2), 8: ("two red circles on a beach", 4), 9: ("a crowd in a park", 3)}
@@ -56,6 +66,18 @@ def test_every_system_of_the_table_has_a_plan_that_costs_at_most_what_ours_does(
     assert plans["DeepCache"].reference_steps > 65, "cheaper steps pay for more of them"
 
 
+def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(lab):
+    plans = {(plan.system, plan.share): plan for plan in make_combinations(lab.pipe, lab.profile, STEPS)}
+    assert len(plans) == 2 * 4 * 3
+    for (name, share), plan in plans.items():
+        other = plans[name.replace("OURS", "UNIFORM"), share]
+        assert sum(plan.steps.values()) == sum(other.steps.values())
+        assert (plan.draws is None) == name.endswith("plain")
+    assert plans["OURS + plain", 0.25].steps == dict(zip(STEPS, (1, 1, 1), strict=True))
+    assert plans["OURS + ToMe", 0.5].steps == dict(zip(STEPS, (1, 2, 2), strict=True))
+    assert plans["OURS + DeepCache", 1.0].cost.tflops(6) < plans["OURS + plain", 1.0].cost.tflops(6)
+
+
 def test_ours_is_measured_on_the_plain_pipelines_pictures(lab, plans, pairs):
     frame = measure(lab, plans["OURS"], pairs, plain_targets(lab, pairs))
     assert frame.schema == SCHEMA
@@ -97,18 +119,23 @@ def test_a_system_measured_against_its_very_picture_is_perfect(lab, plans, pairs
 
 def test_a_comparison_goes_on_where_it_was_and_makes_again_what_was_asked_otherwise(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(room, "SYSTEMS", {"UniPC": SYSTEMS["UniPC"]})
+    monkeypatch.setattr(room, "COMBINED", ())
+    monkeypatch.setattr(room, "SHARES", (0.5, 1.0))
     monkeypatch.setattr(room.paper, "REFERENCE_STEPS", 5)
     made = []
     whole = room.measure
     monkeypatch.setattr(room, "measure", lambda lab, plan, *rest: made.append(plan.system) or whole(lab, plan, *rest))
     ours = dict(list(OURS.items())[:2])
     frame = compare(lab, ours, tmp_path)
-    assert frame["system"].unique(maintain_order=True).to_list() == made == ["OURS", "UNIFORM", "REFERENCE", "UniPC"]
+    combined = ["OURS + plain", "UNIFORM + plain"]
+    assert made == ["OURS", "UNIFORM", "REFERENCE", "UniPC", *combined, *combined]
+    assert frame["system"].unique(maintain_order=True).to_list() == [*made[:4], *combined]
+    assert frame.filter(pl.col("share") == 1)["d_sim"].to_list() == frame.head(8)["d_sim"].to_list(), "OURS, UNIFORM"
     made.clear()
     assert compare(lab, ours, tmp_path).equals(frame)
     assert made == []
     compare(lab, {**ours, 8: (OURS[8][0], 2)}, tmp_path)
-    assert made == ["OURS", "UNIFORM", "UniPC"], "REFERENCE is drawn in the same steps as before"
+    assert made == ["OURS", "UNIFORM", "UniPC", *combined, *combined], "REFERENCE is drawn in the same steps as before"
 
 
 def test_the_inception_score_is_that_of_its_definition():

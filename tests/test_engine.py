@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from bfkit import paper
 from bfkit.cost import tflops_per_evaluation
-from bfkit.engine import measure_prompts, picture_path
+from bfkit.engine import BrokenPicture, measure_prompts, picture_path
 from bfkit.generate import generate
 from bfkit.metrics import LUMA
 from bfkit.pipelines import load_pipeline
@@ -121,7 +121,7 @@ def test_a_picture_with_values_that_are_no_numbers_is_named(rows, own_pipe):
         return images
 
     own_pipe.vae.decode = poisoned
-    with pytest.raises(ValueError, match=r"the picture of 'two red circles on a beach', seed 1, 2 steps is broken"):
+    with pytest.raises(BrokenPicture, match=r"the picture of 'two red circles on a beach', seed 1, 2 steps is broken"):
         rows(batch=4)  # the fourth picture is the second prompt's second seed
 
 

@@ -1,7 +1,5 @@
-import numpy as np
 import polars as pl
 import pytest
-import scipy.stats
 import torch
 
 from bfkit import evaluate
@@ -20,23 +18,6 @@ def test_retrieval_counts_the_rows_whose_own_text_is_nearest_within_its_block():
 def test_retrieval_refuses_fewer_pictures_than_it_chooses_among():
     with pytest.raises(ValueError, match="3 pictures are fewer than 32"):
         evaluate.retrieval(torch.eye(3), torch.eye(3))
-
-
-def test_spearman_agrees_with_scipy_ties_included():
-    rng = np.random.default_rng(0)
-    first, second = rng.integers(0, 6, 50), rng.normal(size=50)
-    assert evaluate.spearman(first, second) == pytest.approx(scipy.stats.spearmanr(first, second).statistic)
-
-
-def test_the_bootstrap_interval_covers_the_mean_and_narrows_with_more_rows():
-    rng = np.random.default_rng(1)
-    few, many = rng.normal(3, 1, 20), rng.normal(3, 1, 2000)
-    mean, low, high = evaluate.mean_interval(few)
-    assert mean == pytest.approx(few.mean()) and low < mean < high
-    _, narrow_low, narrow_high = evaluate.mean_interval(many)
-    assert narrow_high - narrow_low < (high - low) / 5
-    standard_error = many.std() / np.sqrt(len(many))
-    assert narrow_high - narrow_low == pytest.approx(2 * 1.96 * standard_error, rel=0.1)
 
 
 def test_spread_gives_mean_and_quartiles_at_each_step_count():

@@ -1,7 +1,6 @@
 """The explorer in a real browser: its Eq. 7, the page that stands alone, and the widget in JupyterLab."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import nbformat
 import numpy as np
 import polars as pl
 import pytest
+from browsers import CHROMIUM, DRIVER, browsing
 
 from bfkit import METRICS, PROFILES, StepAdvisor, paper, plateau_step, plateau_steps, read_scores, scores
 from bfkit.explorer import Explorer, explore, write_explorer
@@ -60,19 +60,10 @@ def table(
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+    if not (CHROMIUM and DRIVER):
         pytest.skip("needs chromium and chromedriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    switches = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1280,1000")
-    quiet = ("disable-background-networking", "disable-component-update", "disable-sync")
-    for switch in (*switches, *quiet, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with browsing(tmp_path_factory.mktemp("chromium"), height=1000) as driver:
+        yield driver
 
 
 def show(browser, path: Path) -> None:

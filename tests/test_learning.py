@@ -81,6 +81,7 @@ def test_a_measured_curve_has_every_held_out_prompt_at_every_size():
         (150, 0, 183), (150, 1, 183), (150, 2, 183), (400, 0, 183),
     ]  # fmt: skip
     assert rows["error"].is_finite().all() and (rows["error"] > 0).all()
+    assert rows["steps"].is_between(1, paper.TARGET_STEPS).all()
     assert expect([1_000], rows).height == 3
 
 

@@ -15,6 +15,7 @@ from bfkit.scores import (
     SCHEMA,
     dense_curves,
     encode,
+    held_out_ids,
     interpolate,
     long_curves,
     mean_curves,
@@ -194,6 +195,23 @@ def test_a_prompt_without_one_of_the_step_counts_is_named():
         mean_curves(gap)
     with pytest.raises(ValueError, match="lacks some"):
         dense_curves(gap)
+
+
+def test_a_prompt_without_one_of_the_step_counts_is_left_out_of_both_parts_with_a_warning():
+    table = synthetic(12)
+    training, held_out = split(table)
+    gone = held_out["prompt_id"][0]
+    gap = table.filter(~((pl.col("prompt_id") == training["prompt_id"][0]) & (pl.col("steps") == 2)))
+    with pytest.warns(UserWarning, match="1 of 12 prompts lack some of the step counts and are left out, 'prompt "):
+        others, same = split(gap)
+    assert same.equals(held_out), "which prompts are held out does not change"
+    assert set(others["prompt_id"]) == set(training["prompt_id"]) - {training["prompt_id"][0]}
+    assert gone in held_out_ids(gap)
+
+
+def test_too_few_prompts_to_hold_some_out_are_told_so():
+    with pytest.raises(ValueError, match="1 prompts are too few to learn from some and hold others out"):
+        split(synthetic(1))
 
 
 def test_a_prompt_given_twice_has_two_curves(tmp_path):

@@ -19,8 +19,9 @@ from bfkit.generate import generate
 from bfkit.launch import build_dataset
 from bfkit.mini.world import captioned_scenes
 from bfkit.profiles import PROFILES, Family, PredictorSettings
+from bfkit.provenance import hardware
 from bfkit.scores import ORDER, SCHEMA, read_metadata, read_scores, read_table, write_table
-from bfkit.shards import configuration, hardware, plan_shards
+from bfkit.shards import configuration, plan_shards
 
 PROMPTS = list(captioned_scenes(5, seed=3))  # three shards: two, two and one
 

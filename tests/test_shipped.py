@@ -10,6 +10,7 @@ import torch
 from bfkit import (
     PROFILES,
     StepAdvisor,
+    compare,
     evaluate,
     load_judges,
     load_pipeline,
@@ -19,11 +20,18 @@ from bfkit import (
     scores,
     shards,
 )
+from bfkit.baselines import SYSTEMS, count_cost
 from bfkit.generate import embed, sample
+from bfkit.inception import load_classifier
 from bfkit.mini import world
 
 MINI = PROFILES["mini"]
 WEIGHTS = Path(MINI.pipeline).parent
+
+
+@pytest.fixture(scope="module")
+def mini_pipe():
+    return load_pipeline(MINI)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +71,25 @@ def test_the_table_carries_the_configuration_that_made_it():
     assert noted == shards.configuration(MINI)
 
 
-def test_rows_of_the_table_come_out_again(table, mini_judges):
-    pipe = load_pipeline(MINI)
+@pytest.mark.parametrize(("system", "share"), [("OURS", None), ("DeepCache", None), ("UNIFORM + ToMe", 0.5)])
+def test_rows_of_the_comparison_come_out_again(system, share, mini_judges, mini_pipe):
+    shipped = pl.read_parquet(MINI.systems).filter(pl.col("share").eq_missing(share), system=system, seed=1)
+    shipped = shipped.sort("prompt_id").head(3)
+    sampler = SYSTEMS.get(system.removeprefix("UNIFORM + "))
+    steps = dict(shipped.select("prompt", "steps").iter_rows())
+    reference = 0 if sampler is None or share else shipped["reference_steps"][0]
+    plan = compare.Plan(system, steps, reference, count_cost(mini_pipe, MINI, sampler), sampler, share)
+    lab = compare.Lab(mini_pipe, mini_judges, load_classifier(MINI), MINI)
+    pairs = shipped.select("prompt_id", "prompt", "seed").rows()
+    again = compare.measure(lab, plan, pairs, compare.plain_targets(lab, pairs))
+    for name in ("l_snr", "d_sim", "d_sim_plain"):
+        torch.testing.assert_close(again[name].to_torch(), shipped[name].to_torch(), rtol=0.05, atol=0.005)
+    assert again["tflops"].to_list() == pytest.approx(shipped["tflops"].to_list())
+    assert again.select("steps", "reference_steps", "evals").equals(shipped.select("steps", "reference_steps", "evals"))
+
+
+def test_rows_of_the_table_come_out_again(table, mini_judges, mini_pipe):
+    pipe = mini_pipe
     chosen = table.filter(pl.col("prompt_id").is_in([0, 1, 300]), pl.col("seed") == 2).sort("prompt_id", "steps")
     texts = chosen["prompt"].unique(maintain_order=True).to_list()
     conditions = embed(pipe, MINI, texts, [2] * len(texts))

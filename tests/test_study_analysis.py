@@ -9,7 +9,8 @@ import scipy.stats
 import statsmodels.api as sm
 from study_helpers import pictures
 
-from bfkit import charts_study, study
+from bfkit import charts, study
+from bfkit.charts.people import STUDY_COLORS
 from bfkit.study.analysis import counts
 
 
@@ -202,12 +203,12 @@ def test_the_authors_answers_are_analysed_without_sides_and_times(tmp_path):
 
 def test_figure_9_counts_every_participant_and_marks_chance_and_one_jnd(rows, reference_rows):
     people = study.by_participant(pl.concat([rows, reference_rows]))
-    spec = charts_study.user_study(people, "title").to_dict()
+    spec = charts.user_study(people, "title").to_dict()
     data = [row for frame in spec["datasets"].values() for row in frame]
     assert sum(row["participants"] for row in data if "participants" in row) == 50
     assert {row["text"]: row["at"] for row in data if "text" in row} == {"chance": 50, "-1 JND": 25, "+1 JND": 75}
     assert "simulated" in spec["title"]["text"]
-    green, violet = (charts_study.STUDY_COLORS[name] for name in ("similar", "reference"))
+    green, violet = (STUDY_COLORS[name] for name in ("similar", "reference"))
     assert green in json.dumps(spec) and violet in json.dumps(spec)
 
 
@@ -215,8 +216,8 @@ def test_a_figure_survives_a_round_trip_and_a_single_participant(rows):
     import altair as alt
 
     people = study.by_participant(rows.filter(participant="simulated-0000"))
-    figures = (charts_study.user_study(people, "t"), charts_study.study_sides(people, "t"),
-               charts_study.study_times(study.time_on_trial(rows), "t"))  # fmt: skip
+    figures = (charts.user_study(people, "t"), charts.study_sides(people, "t"),
+               charts.study_times(study.time_on_trial(rows), "t"))  # fmt: skip
     for figure in figures:
         assert alt.Chart.from_dict(json.loads(figure.to_json())).to_dict() == figure.to_dict()
 

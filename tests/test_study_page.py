@@ -4,7 +4,8 @@ import json
 
 import polars as pl
 import pytest
-from study_helpers import answer, browsing, needs_browser, on_screen, pictures, press_go, serving, wait
+from browsers import browsing, needs_browser
+from study_helpers import answer, on_screen, pictures, press_go, serving, wait
 
 from bfkit import study
 from bfkit.study.folder import Page

@@ -57,7 +57,7 @@ def gather(
         raise ValueError("the score table has no row with all three metrics: make one with `bfkit dataset`")
     steps = whole["steps"].unique().sort().to_list()
     weights = dict(paper.WEIGHTS) if advisor is None else advisor.weights
-    held_out = set(scores.split(whole)[1]["prompt_id"])
+    held_out = set(scores.held_out_ids(whole))
     return {
         "metrics": [
             {
@@ -94,7 +94,7 @@ def choose_prompts(frame: pl.DataFrame, count: int) -> list[int]:
     order = means.group_by("prompt_id", "prompt").agg(pl.col("d_sim").mean()).sort("d_sim", "prompt_id")
     known = dict(order.select("prompt", "prompt_id").iter_rows())
     first = [known[prompt] for prompt in FIGURE_2 if prompt in known][:count]
-    held_out = set(scores.split(frame)[1]["prompt_id"])
+    held_out = set(scores.held_out_ids(frame))
     others = [key for key in order["prompt_id"] if key not in first]
     unseen, seen = [key for key in others if key in held_out], [key for key in others if key not in held_out]
     taken = _evenly(unseen, count - len(first))

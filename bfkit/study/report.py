@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from .. import charts_study
+from .. import charts
 from .analysis import (
     Interval,
     Rules,
@@ -138,9 +138,9 @@ def write_report(rows: pl.DataFrame, out: str | Path, rules: Rules = Rules()) ->
     people.drop("began").write_csv(out / "participants.csv", float_precision=5)
     excluded.write_csv(out / "excluded.csv")
     figures = {
-        "fig09": charts_study.user_study(people, "How often OURS was chosen"),
-        "sides": charts_study.study_sides(people, "Which side was chosen"),
-        "times": charts_study.study_times(time_on_trial(kept), "Time on a trial"),
+        "fig09": charts.user_study(people, "How often OURS was chosen"),
+        "sides": charts.study_sides(people, "Which side was chosen"),
+        "times": charts.study_times(time_on_trial(kept), "Time on a trial"),
     }
     if kept["rt_ms"].is_null().all():
         del figures["times"]

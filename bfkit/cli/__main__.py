@@ -1,0 +1,7 @@
+"""``python -m bfkit.cli``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

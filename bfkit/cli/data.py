@@ -1,0 +1,118 @@
+"""Prompts to steps, and the data set and the predictor behind that: ``bfkit steps | dataset | plan | train``."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from .. import launch, learning, paper, plan, scores
+from ..advisor import StepAdvisor, train_advisor
+from ..generate import check_steps
+from ..metrics import METRICS
+from ..pipelines import best_device, check_device
+from ..profiles import Profile
+from .options import add_command, add_device, add_profile, at_least_1, part, show
+
+
+def steps(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Print each prompt's plateaus and t*."""
+    frame = StepAdvisor.from_pretrained(profile.name, best_device()).steps(arguments.prompts)
+    show(frame.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
+
+
+def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Draw and measure prompts x seeds x step counts into parquet shards."""
+    for number in arguments.steps or ():
+        check_steps(number)
+    if arguments.steps:
+        profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
+    if arguments.batch is not None:
+        profile = replace(profile, batch=at_least_1("--batch", arguments.batch))
+    if arguments.prompts is not None:
+        at_least_1("--prompts", arguments.prompts)
+    device = check_device(arguments.device)
+    shards = launch.build_dataset(
+        profile,
+        launch.dataset_prompts(profile, arguments.out, arguments.captions, arguments.prompts, device),
+        arguments.out,
+        device,
+        arguments.workers,
+        arguments.compile,
+        keep_images=arguments.keep_images,
+        part=arguments.part,
+        launch=arguments.launch,
+        address=arguments.address,
+    )
+    print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
+    if arguments.table:
+        scores.write_table(scores.read_scores(arguments.out), arguments.table, scores.read_metadata(shards[0].path))
+        print(f"one table: {arguments.table}")
+
+
+def plan_dataset(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Say what a data set will cost before it is made: evaluations, hours, kWh, bytes."""
+    count = profile.prompts if arguments.prompts is None else arguments.prompts
+    rows = plan.plan(
+        profile,
+        count,
+        check_device(arguments.device),
+        gpus=arguments.gpus,
+        tflops=arguments.tflops,
+        watts=arguments.watts,
+        keep_images=arguments.keep_images,
+    )
+    print(plan.describe(rows))
+    expected = learning.expect([max(1, round((1 - paper.TEST_SHARE) * count))])  # the others are held out
+    print("\nThe predictor's error to expect, by the miniature's learning curve (90% intervals):")
+    for name, _, error, low, high in expected.select("metric", "prompts", "error", "low", "high").iter_rows():
+        print(f"  {METRICS[name].label}: {error:.4f} ({low:.4f} to {high:.4f})")
+
+
+def train(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
+    profile = profile if arguments.scores is None else replace(profile, scores=str(arguments.scores))
+    notes = train_advisor(profile, arguments.out, arguments.seed, best_device())
+    print(
+        f"trained on {notes['training_prompts']} prompts, error on {notes['held_out_prompts']} others "
+        f"{notes['held_out_mae']}, saved in {arguments.out}"
+    )
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add ``steps``, ``dataset``, ``plan`` and ``train`` to the parser's commands."""
+    command = add_command(commands, "steps", steps)
+    add_profile(command)
+    command.add_argument("prompts", nargs="+", metavar="PROMPT")
+    command = add_command(commands, "dataset", dataset)
+    add_profile(command)
+    command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
+    command.add_argument("--steps", type=int, nargs="+", metavar="N", help="step counts (default: the paper's twelve)")
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
+    )
+    command.add_argument("--captions", help="world, train2017, val2017 or a file (default: the profile's)")
+    add_device(command)
+    command.add_argument("--batch", type=int, help="images drawn at once at first; halved where memory is short")
+    command.add_argument("--workers", type=int, help="processes, or Ray actors, that share the work")
+    command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
+    command.add_argument("--keep-images", action="store_true", help="keep the pictures, as WebP, beside the shards")
+    command.add_argument(
+        "--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the shards"
+    )
+    command.add_argument(
+        "--launch", choices=("here", "ray"), default="here", help="where the work is done (default here)"
+    )
+    command.add_argument("--address", help="of a Ray cluster (default: one is started on this machine)")
+    command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
+    command = add_command(commands, "plan", plan_dataset)
+    add_profile(command)
+    command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
+    add_device(command)
+    command.add_argument("--gpus", type=int, default=1, help="devices that share the work (default 1)")
+    command.add_argument("--tflops", type=float, metavar="RATE", help="TFLOPs a second that a GPU sustains: count only")
+    command.add_argument("--watts", type=float, help="what a GPU draws, where nothing measures it")
+    command.add_argument("--keep-images", action="store_true", help="count the pictures' bytes as well")
+    command = add_command(commands, "train", train)
+    add_profile(command)
+    command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
+    command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
+    command.add_argument("--seed", type=int, default=0)

@@ -1,0 +1,63 @@
+"""What the commands share: how one is added, and how options are read."""
+
+import argparse
+from collections.abc import Callable
+
+import polars as pl
+
+from ..pipelines import best_device
+from ..profiles import PROFILES, Profile
+
+Action = Callable[[Profile, argparse.Namespace], None]
+
+
+def add_command(commands: argparse._SubParsersAction, name: str, action: Action) -> argparse.ArgumentParser:
+    """A command that says of itself what its function says."""
+    said = action.__doc__.replace("%", "%%")  # argparse formats its texts
+    command = commands.add_parser(name, help=said, description=said)
+    command.set_defaults(action=action, profile="mini")
+    return command
+
+
+def add_profile(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--profile", default="mini", help=f"which models: {', '.join(PROFILES)} (default mini)")
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    default = str(best_device())
+    command.add_argument("--device", default=default, help=f"cpu, cuda or cuda:N (default {default})")
+
+
+def at_least_1(option: str, value: int) -> int:
+    """The option's value, if it is a whole number from 1 on; ValueError otherwise."""
+    if value < 1:
+        raise ValueError(f"{option} must be at least 1; got {value}")
+    return value
+
+
+def part(text: str) -> tuple[int, int]:
+    """``3/16`` as (3, 16)."""
+    number, slash, parts = text.partition("/")
+    if not (slash and number.isdecimal() and parts.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
+    return int(number), int(parts)
+
+
+def parameter(text: str) -> tuple[str, int | float | str]:
+    """``NAME=VALUE``, the value as a number where it is one."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+def show(frame: pl.DataFrame) -> None:
+    """Print a table whole, and nothing but its rows."""
+    with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=80, tbl_rows=-1,
+                   tbl_width_chars=140, float_precision=3):  # fmt: skip
+        print(frame)

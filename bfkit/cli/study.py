@@ -1,0 +1,86 @@
+"""The command line of the user study: ``bfkit study build | serve | analyse``."""
+
+import argparse
+from pathlib import Path
+
+from ..profiles import Profile
+from .options import add_command
+
+
+def study_build(_: Profile, arguments: argparse.Namespace) -> None:
+    """Make a 2AFC study of pictures: a folder that any web server, or a double click, serves."""
+    from .. import study  # statsmodels takes a while to import
+
+    page = study.Page(
+        title=arguments.title,
+        post=arguments.post,
+        code=arguments.code,
+        redirect=arguments.redirect,
+        fullscreen=not arguments.no_fullscreen,
+    )
+    pictures = study.read_pictures(arguments.pictures)
+    study.build(
+        pictures,
+        arguments.out,
+        arguments.protocol,
+        trials=arguments.trials,
+        repeats=arguments.repeats,
+        checks=arguments.checks,
+        practice=arguments.practice,
+        orders=arguments.orders,
+        seed=arguments.seed,
+        page=page,
+    )
+    print(f"open {arguments.out / 'index.html'}, or `bfkit study serve {arguments.out} --out ANSWERS` for a class")
+
+
+def study_serve(_: Profile, arguments: argparse.Namespace) -> None:
+    """Serve a study and keep its answers."""
+    from .. import study
+
+    study.serve(arguments.folder, arguments.out, arguments.host, arguments.port)
+
+
+def study_analyse(_: Profile, arguments: argparse.Namespace) -> None:
+    """Analyse answers: shares, intervals, JNDs, checks, and Figure 9."""
+    from .. import study
+
+    if arguments.authors:
+        rows = study.import_authors_csv(arguments.answers, arguments.authors, ours=arguments.ours)
+    else:
+        rows = study.read_answers(arguments.answers)
+    study.write_report(rows, arguments.out)
+    print(*(line for found in study.analyse(rows) for line in found.lines()), sep="\n")
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add ``study`` and its parts to the parser's commands."""
+    parts = commands.add_parser("study", help="A user study: make it, serve it, analyse it.")
+    parts = parts.add_subparsers(dest="part", required=True, metavar="PART")
+
+    command = add_command(parts, "build", study_build)
+    command.add_argument("pictures", type=Path, help="csv or parquet: prompt, seed, condition, steps, image (a path)")
+    command.add_argument("--out", type=Path, required=True, help="folder of the study")
+    command.add_argument("--protocol", choices=("similar", "reference"), default="similar",
+                         help="which is more similar to the reference, or which is the reference")  # fmt: skip
+    command.add_argument("--trials", type=int, help="trials a participant sees (default: as many as there are)")
+    command.add_argument("--repeats", type=int, help="trials seen twice, for self-consistency")
+    command.add_argument("--checks", type=int, default=4, help="trials that anybody awake gets right (default 4)")
+    command.add_argument("--practice", type=int, default=2, help="trials that do not count (default 2)")
+    command.add_argument("--orders", type=int, default=200, help="recorded orders to deal out (default 200)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--title", default="Comparing pictures", help="of the page")
+    command.add_argument("--post", help="URL that answers are sent to")
+    command.add_argument("--code", help="completion code shown at the end")
+    command.add_argument("--redirect", help="URL to go to at the end")
+    command.add_argument("--no-fullscreen", action="store_true", help="do not ask for the full screen")
+    command = add_command(parts, "serve", study_serve)
+    command.add_argument("folder", type=Path, help="what `bfkit study build` wrote")
+    command.add_argument("--out", type=Path, required=True, help="folder of the answers")
+    command.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default 127.0.0.1)")
+    command.add_argument("--port", type=int, default=8000)
+    command = add_command(parts, "analyse", study_analyse)
+    command.add_argument("answers", type=Path, help="folder of answers, parquet, CSV or JSON")
+    command.add_argument("--out", type=Path, required=True, help="folder of the report")
+    command.add_argument("--authors", choices=("similar", "reference"), help="a CSV of the paper's own study page")
+    command.add_argument("--ours", default="ours", help="the part of the authors' file names that marks OURS")

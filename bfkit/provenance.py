@@ -1,0 +1,98 @@
+"""Where results come from: hashes of what they were made of, and the hardware. Equal hashes, equal results."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from .profiles import Profile
+
+PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "polars", "altair", "papermill")
+MODELS = ("pipeline", "clip", "perceptual", "classifier", "advisor")  # fields of a profile
+TABLES = ("scores", "systems")
+DECIDING = {".safetensors", ".json", ".txt", ".model"}  # files of a model's folder: weights, settings, vocabularies
+SOURCES = {".py", ".js", ".css", ".html"}
+
+
+# --- hashes ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """A file's SHA-256, read once a process; size and time of change are there to tell when it is another one."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of a file's SHA-256."""
+    stat = path.stat()
+    return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)[:16]
+
+
+def folder_digest(folder: Path, suffixes: set[str]) -> str:
+    """A short hash of the files below a folder that have one of the suffixes: of their names and of what they hold."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.suffix in suffixes and path.is_file() and not any(part.startswith(".") for part in name.parts):
+            stat = path.stat()
+            content = _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+            whole.update(f"{name.as_posix()} {content}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def model_digest(model: str) -> str:
+    """A short hash of all that decides what a model in a local folder does, or the id itself for a hub id."""
+    return folder_digest(Path(model), DECIDING) if model and Path(model).is_dir() else model
+
+
+def table_digest(source: str) -> str:
+    """A short hash of a table's file, or of the shards in a folder; an empty string for no table."""
+    path = Path(source)
+    if not source or path.is_dir():
+        return folder_digest(path, {".parquet"}) if source else ""
+    return digest(path)
+
+
+# --- a run ----------------------------------------------------------------------------------------------------------
+
+
+def hardware(device: torch.device | str) -> dict[str, str]:
+    """What pictures were drawn on and with: the device's name, and the versions of what runs on it."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {"device": name, "torch": torch.__version__, "diffusers": diffusers.__version__}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor() or platform.machine()
+
+
+def surroundings(profile: Profile) -> dict[str, Any]:
+    """All that decides a notebook's results besides itself: what it reads, Python, packages, and our own code."""
+    models = {name: model_digest(getattr(profile, name)) for name in MODELS}
+    return {
+        "profile": profile.name,
+        "inputs": models | {name: table_digest(getattr(profile, name)) for name in TABLES},
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "bfkit": folder_digest(Path(__file__).parent, SOURCES),
+    }
+
+
+def run_key(source: str, parameters: Mapping[str, Any], around: Mapping[str, Any]) -> str:
+    """One hash for one run: of a notebook's own hash, its parameters, and its ``surroundings``."""
+    return hashlib.sha256(json.dumps([source, parameters, around], sort_keys=True).encode()).hexdigest()[:16]
