@@ -36,7 +36,7 @@ def test_the_ratio_is_of_pairs_called_in_turn():
     [
         (lambda: bench.generation(count=1, step_counts=(1, 2)), "8 miniature pictures"),
         (lambda: bench.l_snr(count=2, size=48), "2 pictures of 48 x 48"),
-        (lambda: bench.selection(count=300, clusters=60), "300 x 512 rows"),
+        (lambda: next(bench.selection(count=300, clusters=60, timed=30)), "300 x 512 rows"),
         (lambda: bench.prediction(count=8), "8 prompts"),
     ],
     ids=["generation", "l_snr", "selection", "prediction"],
@@ -47,6 +47,16 @@ def test_a_pair_names_what_was_measured_and_how_large_it_was(measure, size):
     assert found["what"]
     assert found["plain"]
     assert found["ratio"] > 0
+
+
+def test_the_loop_beside_the_selection_keeps_the_same_rows(monkeypatch):
+    pair, whole = bench.selection(count=500, clusters=50, timed=500)
+    assert pair["ours_seconds"] == pytest.approx(whole["ours_seconds"]), "all rows timed, all of the time"
+    assert "500 x 512" in whole["size"] and "kept" in whole["what"]
+    choose = bench.prompts.select_dissimilar
+    monkeypatch.setattr(bench.prompts, "select_dissimilar", lambda rows: choose(rows)[:-1])
+    with pytest.raises(AssertionError, match="keeps other rows"):
+        next(bench.selection(count=500, clusters=50, timed=500))
 
 
 def test_queries_are_asked_of_a_table_of_the_papers_shape():

@@ -50,7 +50,11 @@ def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.Lay
             axis=alt.Axis(tickCount=5, format="~g"),
             scale=alt.Scale(type="log", domain=ends, nice=False),
         ),
-        alt.Y("quality:Q", title="1 - D-SIM to the finished picture", scale=alt.Scale(zero=False, domainMax=1.005, nice=False)),
+        alt.Y(
+            "quality:Q",
+            title="1 - D-SIM to the finished picture",
+            scale=alt.Scale(zero=False, domainMax=1.005, nice=False),
+        ),
     )
     front = base.transform_filter("datum.front").mark_line(color=RULE, strokeWidth=6, interpolate="step-after")
     color = alt.Color("sampler:N", scale=tones, title=None, legend=alt.Legend(symbolOpacity=1))
