@@ -103,7 +103,7 @@ def errors_by_step(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.H
 
 
 def judging(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
-    """Time to measure a picture, a line a metric, named at its end: ``metric, side, milliseconds``."""
+    """Time to measure a picture, a line a metric, named where it begins: ``metric, side, milliseconds``."""
     labelled = frame.with_columns(label=pl.col("metric").replace_strict(LABELS))
     names = list(LABELS)
     base = alt.Chart(labelled).encode(
@@ -112,8 +112,8 @@ def judging(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerCha
         alt.Color("metric:N", legend=None, scale=alt.Scale(domain=names, range=[COLORS[name] for name in names])),
     )
     dash = alt.StrokeDash("metric:N", legend=None, scale=alt.Scale(domain=names, range=[DASHES[n] for n in names]))
-    ends = base.transform_filter(alt.datum.side == frame["side"].max())
-    text = ends.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold").encode(text="label:N")
+    starts = base.transform_filter(alt.datum.side == frame["side"].min())
+    text = starts.mark_text(align="left", dx=8, dy=-9, fontSize=12, fontWeight="bold").encode(text="label:N")
     layers = (base.mark_line().encode(dash), base.mark_point(filled=True, size=40, opacity=1), text)
     return titled(alt.layer(*layers), title, subtitle).properties(width=400, height=230)
 
