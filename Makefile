@@ -3,9 +3,10 @@
 PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
 VENV := .venv/.installed
 # Two tests, or two notebooks, at a time, a thread each: more threads than cores would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
+TESTS := $(PYTEST) --dist worksteal tests
 # Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
-NBVAL := $(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
+NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
 
 .PHONY: help reproduce test test-all lint lab clean
 
@@ -19,11 +20,11 @@ reproduce: $(VENV)  ## run the notebooks; figures and tables go to reports/
 	.venv/bin/bfkit reproduce
 
 test: $(VENV)       ## quick tests, then every notebook
-	$(PYTEST) tests
+	$(TESTS)
 	$(NBVAL)
 
 test-all: $(VENV)   ## the same with the slow tests
-	$(PYTEST) -m "" tests
+	$(TESTS) -m ""
 	$(NBVAL)
 
 lint: $(VENV)       ## check style and imports

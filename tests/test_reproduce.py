@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -200,6 +201,39 @@ def test_a_report_without_a_folder_writes_nothing(tmp_path, monkeypatch):
 def test_markdown_tables_round_numbers_and_escape_bars():
     frame = pl.DataFrame({"name": ["a|b"], "value": [0.123456], "count": [7]})
     assert to_markdown(frame) == "| name | value | count |\n| --- | --: | --: |\n| a\\|b | 0.123 | 7 |"
+
+
+LONG = " ".join(["a red circle beside a blue square on a white wall and"] * 30)
+ODD = {
+    "one prompt": lambda rows: rows.filter(prompt_id=rows["prompt_id"][0]),
+    "two prompts": lambda rows: rows.filter(pl.col("prompt_id").is_in(rows["prompt_id"].unique().sort()[:2].to_list())),
+    "one seed": lambda rows: rows.filter(seed=0),
+    "a gap": lambda rows: rows.filter((pl.col("prompt_id") != rows["prompt_id"][0]) | (pl.col("steps") != 33)),
+    "no plateau": lambda rows: rows.with_columns(
+        l_snr=1 - pl.col("steps") / 200, d_sim=1 - pl.col("steps") / 129, i_clip=pl.col("steps") / 129
+    ),
+    "flat": lambda rows: rows.with_columns(l_snr=pl.lit(0.5), d_sim=pl.lit(0.0), i_clip=pl.lit(1.0)),
+    "other alphabets, 300 words": lambda rows: rows.with_columns(
+        pl.col("prompt_id").replace_strict(
+            {0: "ein grüner Kreis, 赤い丸 🔴 <b>&</b>", 1: LONG}, default=pl.col("prompt"), return_dtype=pl.String
+        ).alias("prompt")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("oddity", ODD)
+def test_an_odd_table_gives_every_figure_or_a_sentence(oddity, tmp_path):
+    shipped, noted = scores.read_table(Path(PROFILES["mini"].scores))
+    few = shipped.filter(pl.col("prompt_id").is_in(shipped["prompt_id"].unique().sort()[:40].to_list()))
+    path = tmp_path / "scores.parquet"
+    scores.write_table(ODD[oddity](few).cast(dict(scores.SCHEMA)), path, noted)
+    out = tmp_path / "reports"
+    with suppress(reproduce.NotebookError):
+        reproduce.run(get_profile("mini", scores=path), out, only=["04", "06"])
+    for name, done in manifest(out)["runs"].items():
+        assert not done["failure"] or "ValueError: " in done["failure"], f"{name}: {done['failure']}"
+    assert len(manifest(out)["artifacts"]) >= 2
 
 
 def test_the_shipped_notebooks_are_lessons_without_outputs_or_definitions():
