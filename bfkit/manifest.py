@@ -15,8 +15,12 @@ def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
     """What stands in ``out``, without runs that are no longer ``there``; ValueError if it is another profile's."""
     path = out / "manifest.json"
     empty = {"profile": profile.name, "runs": {}, "artifacts": [], "numbers": []}
-    manifest = json.loads(path.read_text()) if path.is_file() else empty
-    if manifest["profile"] != profile.name:
+    try:
+        manifest = json.loads(path.read_text()) if path.is_file() else empty
+        other = manifest["profile"] != profile.name
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no manifest of a report: name another folder with --out, or delete it") from None
+    if other:
         raise ValueError(f"{out} holds a report of {manifest['profile']}: name another folder with --out")
     manifest["runs"] = {name: run for name, run in manifest.get("runs", {}).items() if name in there}
     for kind in ("artifacts", "numbers"):
@@ -27,7 +31,7 @@ def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
 def is_current(out: Path, manifest: Mapping, name: str, key: str) -> bool:
     """True if a run of this key is noted and every file of it is there as it was written."""
     run = manifest["runs"].get(name, {})
-    if run.get("key") != key or run["failure"] or not all((out / file).is_file() for file in run["pages"]):
+    if run.get("key") != key or run.get("failure") or not all((out / file).is_file() for file in run["pages"]):
         return False
     written = [entry["files"] for entry in manifest["artifacts"] if entry["notebook"] == name]
     return all((out / file).is_file() and digest(out / file) == own for files in written for file, own in files.items())

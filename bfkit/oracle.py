@@ -120,9 +120,11 @@ def reliability(frame: pl.DataFrame) -> pl.DataFrame:
     drawn. ``halves`` is the correlation over prompts between two halves of the seeds, the mean over all such splits;
     ``reliability`` that of the mean over all seeds (Spearman and Brown); ``ceiling``, its root, is the highest
     correlation with the measured value that any prediction from the prompt can be expected to reach. Raises ValueError
-    for fewer than two seeds.
+    for fewer than two seeds or three prompts.
     """
     seeds = _seeds(frame)
+    if (count := frame["prompt_id"].n_unique()) < 3:
+        raise ValueError(f"the score table has {count} prompts: to tell prompts from seeds takes three or more")
     drawn = frame["steps"].unique().sort().to_list()[:-1]  # at the last, the loss is 0
     halves = [half for half in itertools.combinations(seeds, len(seeds) // 2) if len(seeds) % 2 or seeds[0] in half]
     found: dict[tuple[str, str, int | None], list[float]] = {}
@@ -134,7 +136,7 @@ def reliability(frame: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for (quantity, metric, steps), each in found.items():
         halves_ = float(np.mean(each))
-        whole = 2 * halves_ / (1 + halves_)
+        whole = 2 * halves_ / (1 + halves_) if halves_ > -1 else -np.inf
         rows.append({"quantity": quantity, "metric": metric, "steps": steps, "halves": halves_, "reliability": whole,
                      "ceiling": np.sqrt(max(whole, 0.0))})  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"steps": pl.UInt16})

@@ -74,7 +74,12 @@ def _shipped(profile: Profile, name: str) -> str:
 
 def _leave_out(profile: Profile, notebooks: Sequence[Path], asked: bool) -> list[Path]:
     """The notebooks that can run: those that read a comparison cannot where none was made. Says so, or raises."""
-    if not profile.scores or not profile.advisor:
+    if profile.scores and not profile.advisor:
+        raise ValueError(
+            f"{profile.name} has no advisor of its own: train one with `bfkit train --profile {profile.name} --scores "
+            f"{profile.scores} --out FOLDER`, and name the folder with --advisor"
+        )
+    if not profile.scores:
         raise ValueError(
             f"{profile.name} has no scores of its own: make them with `bfkit dataset --profile {profile.name} --out "
             "FOLDER`, and name the folder with --scores"
@@ -119,7 +124,7 @@ def run(
     manifest |= {"surroundings": around, "hardware": hardware(best_device())}
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "entries", ignore_errors=True)  # of a run that was killed
-    sources, failed = {path.stem: path for path in notebooks}, {}
+    sources, failed = {path.stem: path for path in notebooks}, []
     try:
         for number, (name, given) in enumerate(settings.items(), 1):
             source = digest(sources[name]) if name in sources else ""
@@ -129,15 +134,10 @@ def run(
             print(f"[{number}/{len(settings)}] {name}{': up to date' * current}", flush=True)
             if current:
                 continue
-            began, failure = time.perf_counter(), None
-            try:
-                if name in sources:
-                    _execute(sources[name], out, given)
-                else:
-                    _explore(profile, out)
-            except papermill.PapermillExecutionError as error:
-                failure = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-                failed[name] = failure
+            began = time.perf_counter()
+            failure = _execute(sources[name], out, given) if name in sources else _explore(profile, out)
+            if failure:
+                failed.append(name)
                 print(f"{name} stopped in {failure}", flush=True)
             noted = {
                 "source": source,
@@ -157,9 +157,9 @@ def run(
     return page
 
 
-def _execute(notebook: Path, out: Path, settings: dict) -> None:
-    """Run a notebook and keep it as a page, also where a cell of it fails."""
-    executed = out / "notebooks" / notebook.name
+def _execute(notebook: Path, out: Path, settings: dict) -> str | None:
+    """Run a notebook and keep it as a page; returns the cell that failed and how, if one did."""
+    executed, failure = out / "notebooks" / notebook.name, None
     try:
         papermill.execute_notebook(
             notebook,
@@ -170,10 +170,12 @@ def _execute(notebook: Path, out: Path, settings: dict) -> None:
             kernel_name="python3",
             extra_arguments=["--log-level=CRITICAL"],
         )
-    finally:
-        page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
-        executed.with_suffix(".html").write_text(page)
-        executed.unlink()
+    except papermill.PapermillExecutionError as error:
+        failure = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+    page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
+    executed.with_suffix(".html").write_text(page)
+    executed.unlink()
+    return failure
 
 
 def _explore(profile: Profile, out: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints, and one sentence and exit code 2 for bad input."""
 
+import json
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bfkit import PROFILES, cli, read_scores, study
+from bfkit.provenance import table_digest
 
 
 def run(*arguments: object) -> int:
@@ -49,6 +51,21 @@ def test_train_learns_from_a_score_table_and_the_advisor_loads_it(tmp_path, caps
     assert len(StepAdvisor.from_pretrained(tmp_path / "advisor").steps("a white and empty wall")) == 1
 
 
+@pytest.mark.slow
+def test_a_fresh_reproduction_draws_trains_and_reports_and_does_none_of_it_twice(tmp_path, capfd):
+    out = tmp_path / "reports"
+    asked = ("reproduce", "--fresh", "--prompts", 6, "--only", "04", "--out", out)
+    assert run(*asked) == 0
+    made = {path: path.stat().st_mtime_ns for folder in ("scores", "advisor") for path in (out / folder).rglob("*.*")}
+    assert len(read_scores(out / "scores")["prompt_id"].unique()) == 6
+    noted = json.loads((out / "manifest.json").read_text())["runs"]["04_scores"]["inputs"]
+    assert noted["scores"] not in ("", table_digest(PROFILES["mini"].scores))
+    capfd.readouterr()
+    assert run(*asked) == 0
+    assert "04_scores: up to date" in capfd.readouterr().out
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -60,6 +77,9 @@ def test_train_learns_from_a_score_table_and_the_advisor_loads_it(tmp_path, caps
         (["dataset", "--prompts", "1", "--steps", "0", "--out", "OUT"], "whole number from 1 to 1000; got 0"),
         (["dataset", "--prompts", "1", "--steps", "1001", "--out", "OUT"], "whole number from 1 to 1000; got 1001"),
         (["train", "--scores", "nowhere.parquet", "--out", "OUT"], "no score table at nowhere.parquet"),
+        (["reproduce", "--prompts", "5", "--out", "OUT"], "--prompts is the number of prompts to draw anew"),
+        (["reproduce", "--fresh", "--scores", "x", "--out", "OUT"], "give one of the two"),
+        (["reproduce", "--profile", "sd2", "--out", "OUT"], "sd2 has no scores of its own: make them with"),
         (["reproduce", "--only", "77", "--out", "OUT"], "no notebook '77': choose from 00_tour"),
         (
             ["reproduce", "--only", "00", "-p", "color=red", "--out", "OUT"],

@@ -123,6 +123,11 @@ def test_one_seed_cannot_tell_the_prompt_from_the_seed(ask):
         ask(score_table(0.5, prompts=3, seeds=1))
 
 
+def test_two_prompts_are_too_few_to_tell_from_their_seeds():
+    with pytest.raises(ValueError, match=r"the score table has 2 prompts: .* takes three or more"):
+        oracle.reliability(score_table(0.5, prompts=2))
+
+
 # --- paraphrases -----------------------------------------------------------------------------------------------------
 
 

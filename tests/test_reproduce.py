@@ -156,11 +156,16 @@ def test_a_folder_with_another_profiles_report_is_refused(notebooks, tmp_path):
     with pytest.raises(ValueError, match="holds a report of mini: name another folder with --out"):
         reproduce.run(other, tmp_path / "reports", only=["00"])
     assert (tmp_path / "reports" / "index.html").read_text() == before
+    (tmp_path / "reports" / "manifest.json").write_text("[1, 2")
+    with pytest.raises(ValueError, match=r"manifest.json is no manifest of a report: name another folder"):
+        reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["00"])
 
 
 def test_a_profile_without_scores_or_a_comparison_is_told_how_to_make_them(notebooks, tmp_path, capsys):
     with pytest.raises(ValueError, match="sd2 has no scores of its own: make them with `bfkit dataset --profile sd2"):
         reproduce.run(PROFILES["sd2"], tmp_path / "reports")
+    with pytest.raises(ValueError, match="mini has no advisor of its own: train one with `bfkit train --profile mini"):
+        reproduce.run(replace(PROFILES["mini"], advisor=""), tmp_path / "reports")
     write_notebook(notebooks, "01_second", "systems", HEADER + "\nsystems = None")
     uncompared = replace(PROFILES["mini"], systems="")
     with pytest.raises(ValueError, match="01_second: left out, for want of a comparison"):

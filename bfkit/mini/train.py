@@ -15,14 +15,9 @@ from torch import nn
 
 from . import models
 from .fit import Stage
-from .lessons import (
-    Settings,
-    train_autoencoder,
-    train_classifier,
-    train_clip,
-    train_diffusion,
-    train_perceptual,
-)
+from .judges import train_classifier, train_clip, train_perceptual
+from .lessons import Settings
+from .painters import train_autoencoder, train_diffusion
 
 WEIGHTS = Path(__file__).parent / "weights"
 PARTS = ("clip", "perceptual", "classifier", "autoencoder", "diffusion")
