@@ -14,7 +14,6 @@ from .scores import dense_curves, split
 from .stats import interval, mean
 
 ERRORS = DATA / "networks.csv"
-BASELINES = ("nearest prompt", "mean curve")
 PUBLISHED = {  # the paper's table says "without t-encoding", its text "without text embedding": both are here
     "BiLSTM": "OURS",
     "BiLSTM w/o step encoding": "OURS w/o t-encoding",

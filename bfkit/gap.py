@@ -3,7 +3,7 @@
 Each is tried alone, on the same held-out prompts, against a UNIFORM of its own total (Eq. 9).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,7 @@ def steps_of_weights(curves: Curves, weights: Mapping[str, float], center: str =
     return np.max(own, axis=0)
 
 
-def steps_at_counts(curves: Curves, counts: tuple[int, ...]) -> np.ndarray:
+def steps_at_counts(curves: Curves, counts: Sequence[int]) -> np.ndarray:
     """t* (N,) when Eq. 7 reads only the step counts that were drawn."""
     at = np.asarray(counts)
     own = [
@@ -54,6 +54,7 @@ def tries(
     ``predicted`` and ``measured`` are the held-out prompts' curves, ``training`` the training prompts' measured ones,
     on which weights are chosen. ``learnt`` adds the shipped learning curve's predictors, which are the miniature's.
     """
+    last = next(iter(predicted.values())).shape[1]
     search = search_weights(training, tflops_per_step)
     chosen = {
         reading: {name: best_weights(search, reading)[f"w_{name}"] for name in METRICS}
@@ -64,7 +65,7 @@ def tries(
         "weights by Eq. 8 at 99% quality": steps_of_weights(predicted, chosen["kept"]),
         "weights by Eq. 9": steps_of_weights(predicted, chosen["relative"]),
         "Eq. 7 about the mean": steps_of_weights(predicted, paper.WEIGHTS, "mean"),
-        "Eq. 7 at the drawn steps alone": steps_at_counts(predicted, paper.STEP_COUNTS),
+        "Eq. 7 at the drawn steps alone": steps_at_counts(predicted, [n for n in paper.STEP_COUNTS if n <= last]),
     }
     if learnt:
         sizes = pl.read_csv(CURVE)["prompts"].unique().sort()

@@ -95,16 +95,6 @@ def regret(steps: Conditions, oracle: np.ndarray, tolerance: float = TOLERANCE) 
 # --- what there is to predict --------------------------------------------------------------------------------------
 
 
-def seed_halves(frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The dense curves of a score table twice: measured with the first half of its seeds, and with the others.
-
-    Steps read off the one and judged by the other are an oracle's that has not seen the noise it is judged by.
-    """
-    seeds = _seeds(frame)
-    first = pl.col("seed").is_in(seeds[: len(seeds) // 2])
-    return dense_curves(frame.filter(first))[1], dense_curves(frame.filter(~first))[1]
-
-
 def _seeds(frame: pl.DataFrame) -> list[int]:
     seeds = frame["seed"].unique().sort().to_list()
     if len(seeds) < 2:

@@ -98,6 +98,10 @@ def read_scores(source: str | Path) -> pl.DataFrame:
 
     Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns.
     """
+    if not str(source):
+        raise FileNotFoundError(
+            "no score table is named: make one with `bfkit dataset --out FOLDER`, and name it with --scores"
+        )
     source = Path(source)
     paths = sorted(source.glob("shard-*.parquet")) if source.is_dir() else [source]
     if not paths or not all(path.is_file() for path in paths):

@@ -139,8 +139,3 @@ def front_verdict(frame: pl.DataFrame) -> str:
     worse = ours.filter(pl.col("gain_high") < 0).height
     held = f"{' and '.join(samplers[:2])} hold{'s' * (len(samplers) == 1)} the front"
     return f"{held}; OURS beats UNIFORM in {better} of {len(ours)} pairs and loses in {worse}"
-
-
-def published() -> pl.DataFrame:
-    """The paper's Table 2, in e-2 of its own TFLOPs: not to be read against another model's."""
-    return pl.DataFrame([{"system": name, **values} for name, values in paper.TABLE_2.items()])

@@ -76,6 +76,7 @@ def test_a_fresh_reproduction_draws_trains_and_reports_and_does_none_of_it_twice
         (["dataset", "--prompts", "99999", "--out", "OUT"], "captions are dissimilar"),
         (["dataset", "--prompts", "1", "--steps", "0", "--out", "OUT"], "whole number from 1 to 1000; got 0"),
         (["dataset", "--prompts", "1", "--steps", "1001", "--out", "OUT"], "whole number from 1 to 1000; got 1001"),
+        (["train", "--profile", "sd2", "--out", "OUT"], "no score table is named: make one with `bfkit dataset"),
         (["train", "--scores", "nowhere.parquet", "--out", "OUT"], "no score table at nowhere.parquet"),
         (["reproduce", "--prompts", "5", "--out", "OUT"], "--prompts is the number of prompts to draw anew"),
         (["reproduce", "--fresh", "--scores", "x", "--out", "OUT"], "give one of the two"),

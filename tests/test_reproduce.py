@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from browsers import browsing, needs_browser
 
-from bfkit import PROFILES, get_profile, reproduce, scores
+from bfkit import PROFILES, get_profile, provenance, reproduce, scores
 from bfkit.report import Report, to_markdown
 
 HEADER = 'profile = "mini"\nout = None\nsize = 3'
@@ -252,3 +252,12 @@ def test_the_shipped_notebooks_are_lessons_without_outputs_or_definitions():
         assert any("assert " in cell.source for cell in code), f"{path.name} states no claim"
         assert len(code) <= 15
         assert list(papermill.inspect_notebook(path))[:3] == ["profile", "scores", "advisor"]
+
+
+def test_every_table_that_the_library_ships_counts_as_an_input():
+    """A lesson that reads a shipped file must run again when that file changes."""
+    package = Path(reproduce.__file__).parent
+    hashed = provenance.SOURCES | provenance.DECIDING | {".parquet"}
+    shipped = {path.suffix for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {".csv", ".parquet", ".safetensors"} <= shipped
+    assert shipped - {".md"} <= hashed

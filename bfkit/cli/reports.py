@@ -17,7 +17,7 @@ def compare_systems(profile: Profile, arguments: argparse.Namespace) -> None:
     if arguments.seeds is not None:
         profile = replace(profile, seeds=profile.seeds[: at_least_1("--seeds", arguments.seeds)])
     device = check_device(arguments.device)
-    _, held_out = scores.split(scores.read_scores(arguments.scores or Path(profile.scores)))
+    _, held_out = scores.split(scores.read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
     texts = texts if arguments.prompts is None else texts.head(at_least_1("--prompts", arguments.prompts))
     advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
