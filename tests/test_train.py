@@ -8,7 +8,7 @@ import torch
 from bfkit import PROFILES, load_judges, load_pipeline
 from bfkit.generate import generate
 from bfkit.mini import train
-from bfkit.mini.fit import Stage
+from bfkit.mini.trainer import Stage
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from . import models
-from .fit import Stage
-from .judges import train_classifier, train_clip, train_perceptual
-from .lessons import Settings
-from .painters import train_autoencoder, train_diffusion
+from .train_diffusion import train_autoencoder, train_diffusion
+from .train_metrics import train_classifier, train_clip, train_perceptual
+from .trainer import Stage
+from .training_data import Settings
 
 WEIGHTS = Path(__file__).parent / "weights"
 PARTS = ("clip", "perceptual", "classifier", "autoencoder", "diffusion")

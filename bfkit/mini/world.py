@@ -8,9 +8,9 @@ itself check what a caption claims: how many things, of which colour, where.
 import random
 from dataclasses import replace
 
-from .drawing import draw
+from .captions import VOCABULARY, describe, unknown_words, words
+from .render import draw
 from .scene import COLORS, CROWD, GROUNDS, MAX_THINGS, SHAPE_NAMES, SHAPES, Ground, Scene, Thing
-from .wording import VOCABULARY, describe, unknown_words, words
 
 __all__ = [
     "COLORS", "GROUNDS", "SHAPES", "SHAPE_NAMES", "VOCABULARY", "Ground", "Scene", "Thing", "captioned_scenes",

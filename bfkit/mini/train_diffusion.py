@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from . import models, world
-from .fit import Stage, fit
-from .lessons import HELD_OUT_SEED, TRAIN_SEED, Settings, fresh_scenes
+from .trainer import Stage, fit
+from .training_data import HELD_OUT_SEED, TRAIN_SEED, Settings, fresh_scenes
 
 DECODER_NOISE = 0.05
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from . import world
-from .fit import Stage
+from .trainer import Stage
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2  # of the scenes: nothing is ever measured on scenes that were trained on
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bfkit.mini.fit import Stage, fit
+from bfkit.mini.trainer import Stage, fit
 
 CPU = torch.device("cpu")
 STAGES = {
@@ -50,7 +50,7 @@ class Task:
 def frequent_checkpoints(monkeypatch):
     """A clock that runs so fast that a checkpoint is due every few steps."""
     clock = itertools.count(step=25.0)
-    monkeypatch.setattr("bfkit.mini.fit.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("bfkit.mini.trainer.time", SimpleNamespace(monotonic=lambda: next(clock)))
 
 
 def assert_same_weights(first: torch.nn.Module, second: torch.nn.Module) -> None:
@@ -152,7 +152,7 @@ def test_the_checkpoint_is_replaced_in_one_move(tmp_path, frequent_checkpoints, 
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("bfkit.mini.fit.save_file", half_a_file)
+        patch.setattr("bfkit.mini.trainer.save_file", half_a_file)
         with pytest.raises(Killed):
             Task(STAGES["plain"]).run(tmp_path)
     assert (tmp_path / "line.safetensors").read_bytes() == before

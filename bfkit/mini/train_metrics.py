@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from ..evaluate import retrieval
 from . import models, world
-from .fit import fit
-from .lessons import HELD_OUT_SEED, Settings, fresh_scenes, spoil
+from .trainer import fit
+from .training_data import HELD_OUT_SEED, Settings, fresh_scenes, spoil
 
 
 def train_clip(settings: Settings, work: Path, device: torch.device) -> tuple[nn.Module, dict]:
