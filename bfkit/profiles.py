@@ -11,7 +11,7 @@ from typing import Literal
 from . import paper
 
 WEIGHTS = Path(__file__).parent / "mini" / "weights"
-DATA = Path(__file__).parent / "mini"
+TABLES = Path(__file__).parent / "mini" / "tables"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Profile:
     guidance: float
     classifier: str = ""  # the inception score's: a folder, or "" for torch-fidelity's Inception-v3
     family: Family = STABLE_DIFFUSION
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the judges stay in float32
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the scorer stay in float32
     captions: str = "train2017"  # what prompts are chosen from: "world", "train2017", "val2017" or a file
     l_snr: str = "residual"  # which of metrics.L_SNR_VARIANTS; the paper's text and Eq. 2 differ
     i_clip: Literal["caption", "image"] = (
@@ -150,8 +150,8 @@ PROFILES: dict[str, Profile] = {
             monotone=True,  # one late wiggle of a curve would send Eq. 7 to the last step
         ),
         advisor=str(WEIGHTS / "advisor"),
-        scores=str(DATA / "scores.parquet"),
-        systems=str(DATA / "systems.parquet"),
+        scores=str(TABLES / "scores.parquet"),
+        systems=str(TABLES / "systems.parquet"),
     ),
     "sd2": _SD2,
     "sd15": replace(

@@ -9,10 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import torch
-
-from .profiles import Profile
+from bfkit.profiles import Profile
 
 PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "scipy", "polars", "altair",
             "vl-convert-python", "torchmetrics", "statsmodels", "papermill")  # fmt: skip
@@ -64,22 +61,6 @@ def table_digest(source: str) -> str:
 
 
 # --- a run ----------------------------------------------------------------------------------------------------------
-
-
-def hardware(device: torch.device | str) -> dict[str, str]:
-    """What pictures were drawn on and with: the device's name, and the versions of what runs on it."""
-    device = torch.device(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {"device": name, "torch": torch.__version__, "diffusers": diffusers.__version__}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor() or platform.machine()
 
 
 def surroundings(profile: Profile) -> dict[str, Any]:

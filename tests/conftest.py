@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bfkit.metrics import Judges, load_judges
+from bfkit.metrics.scorer import Scorer, load_scorer
 from bfkit.mini import models
-from bfkit.pipelines import load_pipeline
+from bfkit.models.perceptual import PerceptualEmbedder, save_embedder
+from bfkit.models.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile
 
 
@@ -36,7 +37,7 @@ def random_parts() -> dict[str, torch.nn.Module]:
         "text_encoder": models.build_text_encoder(),
         "unet": models.build_unet(),
         "clip": models.build_clip(),
-        "embedder": models.PerceptualEmbedder(),
+        "embedder": PerceptualEmbedder(),
     }
     make_talkative(parts["clip"])
     return {name: part.eval() for name, part in parts.items()}
@@ -48,7 +49,7 @@ def random_folder(random_parts: dict[str, torch.nn.Module], tmp_path_factory: py
     folder = tmp_path_factory.mktemp("weights")
     models.save_pipeline(random_parts["vae"], random_parts["text_encoder"], random_parts["unet"], folder / "pipeline")
     models.save_clip(random_parts["clip"], folder / "clip")
-    models.save_embedder(random_parts["embedder"], folder / "perceptual")
+    save_embedder(random_parts["embedder"], folder / "perceptual")
     return folder
 
 
@@ -73,5 +74,5 @@ def pipe(random_profile: Profile):
 
 
 @pytest.fixture(scope="session")
-def judges(random_profile: Profile) -> Judges:
-    return load_judges(random_profile)
+def scorer(random_profile: Profile) -> Scorer:
+    return load_scorer(random_profile)

@@ -1,11 +1,11 @@
 """One function a figure: tidy frames in, an Altair chart out, all in one theme."""
 
-from .curves import architecture, errors, errors_by_step, judging, mean_curves, plateaus
-from .gains import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
-from .people import study_sides, study_times, user_study
-from .rivals import combinations, systems
-from .shapes import bars, histogram, scatter, small_multiples, two_histograms
-from .stops import ablation, rules
+from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
+from .generic import bars, histogram, scatter, small_multiples, two_histograms
+from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
+from .rules import metric_subsets, rules
+from .study import study_sides, study_times, user_study
+from .systems import combinations, systems
 from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, SERIES
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "MUTED",
     "RULE",
     "SERIES",
-    "ablation",
     "against_oracle",
     "architecture",
     "bars",
@@ -25,14 +24,15 @@ __all__ = [
     "errors",
     "errors_by_step",
     "histogram",
-    "judging",
     "mean_curves",
+    "metric_subsets",
     "paraphrases",
     "plateaus",
     "relative_quality",
     "reliability",
     "rules",
     "scatter",
+    "scoring_time",
     "small_multiples",
     "study_sides",
     "study_times",

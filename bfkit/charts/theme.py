@@ -6,7 +6,7 @@ each has a dash of its own, so that no figure needs colour to be read.
 
 import altair as alt
 
-from ..metrics import METRICS
+from bfkit.metrics.registry import METRICS
 
 COLORS = {"l_snr": "#2a9d4f", "d_sim": "#1d4fb8", "i_clip": "#e0562d"}
 DASHES = {"l_snr": [1, 0], "d_sim": [7, 3], "i_clip": [2, 2]}

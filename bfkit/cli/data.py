@@ -4,23 +4,28 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from .. import launch, learning, paper, plan, scores
-from ..advisor import StepAdvisor, train_advisor
-from ..generate import check_steps
-from ..metrics import METRICS
-from ..pipelines import best_device, check_device
-from ..profiles import Profile
-from .options import add_command, add_device, add_profile, at_least_1, part, show
+from bfkit import paper
+from bfkit.metrics.registry import METRICS
+from bfkit.profiles import Profile
+
+from .options import add_command, add_device, add_profile, at_least_1, chosen_device, part, show
 
 
 def steps(profile: Profile, arguments: argparse.Namespace) -> None:
     """Print each prompt's plateaus and t*."""
+    from bfkit.devices import best_device
+    from bfkit.predictor.advisor import StepAdvisor
+
     frame = StepAdvisor.from_pretrained(profile.name, best_device()).steps(arguments.prompts)
     show(frame.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
 
 
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw and measure prompts x seeds x step counts into parquet shards."""
+    from bfkit.dataset.build import build_dataset, dataset_prompts
+    from bfkit.dataset.table import read_metadata, read_scores, write_table
+    from bfkit.sampling.generate import check_steps
+
     for number in arguments.steps or ():
         check_steps(number)
     if arguments.steps:
@@ -29,39 +34,42 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         profile = replace(profile, batch=at_least_1("--batch", arguments.batch))
     if arguments.prompts is not None:
         at_least_1("--prompts", arguments.prompts)
-    device = check_device(arguments.device)
-    shards = launch.build_dataset(
+    device = chosen_device(arguments)
+    shards = build_dataset(
         profile,
-        launch.dataset_prompts(profile, arguments.out, arguments.captions, arguments.prompts, device),
+        dataset_prompts(profile, arguments.out, arguments.captions, arguments.prompts, device),
         arguments.out,
         device,
         arguments.workers,
         arguments.compile,
         keep_images=arguments.keep_images,
         part=arguments.part,
-        launch=arguments.launch,
+        executor=arguments.executor,
         address=arguments.address,
     )
     print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
     if arguments.table:
-        scores.write_table(scores.read_scores(arguments.out), arguments.table, scores.read_metadata(shards[0].path))
+        write_table(read_scores(arguments.out), arguments.table, read_metadata(shards[0].path))
         print(f"one table: {arguments.table}")
 
 
-def plan_dataset(profile: Profile, arguments: argparse.Namespace) -> None:
+def plan(profile: Profile, arguments: argparse.Namespace) -> None:
     """Say what a data set will cost before it is made: evaluations, hours, kWh, bytes."""
+    from bfkit.dataset.estimate import describe, estimate
+    from bfkit.evaluation.learning_curve import expect
+
     count = profile.prompts if arguments.prompts is None else arguments.prompts
-    rows = plan.plan(
+    rows = estimate(
         profile,
         count,
-        check_device(arguments.device),
+        chosen_device(arguments),
         gpus=arguments.gpus,
         tflops=arguments.tflops,
         watts=arguments.watts,
         keep_images=arguments.keep_images,
     )
-    print(plan.describe(rows))
-    expected = learning.expect([max(1, round((1 - paper.TEST_SHARE) * count))])  # the others are held out
+    print(describe(rows))
+    expected = expect([max(1, round((1 - paper.TEST_SHARE) * count))])  # the others are held out
     print("\nThe predictor's error to expect, by the miniature's learning curve (90% intervals):")
     for name, _, error, low, high in expected.select("metric", "prompts", "error", "low", "high").iter_rows():
         print(f"  {METRICS[name].label}: {error:.4f} ({low:.4f} to {high:.4f})")
@@ -69,6 +77,9 @@ def plan_dataset(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def train(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
+    from bfkit.devices import best_device
+    from bfkit.predictor.advisor import train_advisor
+
     profile = profile if arguments.scores is None else replace(profile, scores=str(arguments.scores))
     notes = train_advisor(profile, arguments.out, arguments.seed, best_device())
     print(
@@ -99,11 +110,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the shards"
     )
     command.add_argument(
-        "--launch", choices=("here", "ray"), default="here", help="where the work is done (default here)"
+        "--executor", "--launch", choices=("here", "ray"), default="here", help="where the work is done (default here)"
     )
     command.add_argument("--address", help="of a Ray cluster (default: one is started on this machine)")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
-    command = add_command(commands, "plan", plan_dataset)
+    command = add_command(commands, "plan", plan)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
     add_device(command)

@@ -2,13 +2,17 @@
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ..pipelines import best_device
-from ..profiles import PROFILES, Profile
+from bfkit.profiles import PROFILES, Profile
 
-Action = Callable[[Profile, argparse.Namespace], None]
+if TYPE_CHECKING:
+    import torch
+
+
+Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; None for 0
 
 
 def add_command(commands: argparse._SubParsersAction, name: str, action: Action) -> argparse.ArgumentParser:
@@ -24,8 +28,14 @@ def add_profile(command: argparse.ArgumentParser) -> None:
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    default = str(best_device())
-    command.add_argument("--device", default=default, help=f"cpu, cuda or cuda:N (default {default})")
+    command.add_argument("--device", help="cpu, cuda or cuda:N (default cuda where there is one, else cpu)")
+
+
+def chosen_device(arguments: argparse.Namespace) -> "torch.device":
+    """The device that was asked for, or the best there is; ValueError for one that this machine has not."""
+    from bfkit.devices import best_device, check_device
+
+    return best_device() if arguments.device is None else check_device(arguments.device)
 
 
 def at_least_1(option: str, value: int) -> int:

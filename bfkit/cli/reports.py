@@ -1,65 +1,100 @@
-"""Comparisons, benchmarks and the report: ``bfkit compare | bench | reproduce``."""
+"""Comparisons, benchmarks and the report: ``bfkit compare | networks | learning-curve | bench | reproduce``."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from .. import bench, compare, inception, reproduce, scores, shards
-from ..advisor import StepAdvisor
-from ..metrics import load_judges
-from ..pipelines import check_device, load_pipeline
-from ..profiles import Profile, get_profile
-from .options import add_command, add_device, add_profile, at_least_1, parameter, show
+from bfkit.profiles import Profile, get_profile
+
+from .options import add_command, add_device, add_profile, at_least_1, chosen_device, parameter, show
 
 
-def compare_systems(profile: Profile, arguments: argparse.Namespace) -> None:
+def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw held-out prompts by every system of Table 2 at equal cost, and measure them."""
+    from bfkit.dataset.shards import configuration
+    from bfkit.dataset.table import read_scores, split_by_prompt, write_table
+    from bfkit.evaluation.compare import Lab, compare
+    from bfkit.metrics.inception import load_classifier
+    from bfkit.metrics.scorer import load_scorer
+    from bfkit.models.pipelines import load_pipeline
+    from bfkit.predictor.advisor import StepAdvisor
+
     if arguments.seeds is not None:
         profile = replace(profile, seeds=profile.seeds[: at_least_1("--seeds", arguments.seeds)])
-    device = check_device(arguments.device)
-    _, held_out = scores.split(scores.read_scores(arguments.scores or profile.scores))
+    device = chosen_device(arguments)
+    _, held_out = split_by_prompt(read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
     texts = texts if arguments.prompts is None else texts.head(at_least_1("--prompts", arguments.prompts))
     advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
     steps_of = advisor.steps(texts["prompt"].to_list()).select("prompt", "steps").rows()
     ours = dict(zip(texts["prompt_id"], steps_of, strict=True))
-    pipe = load_pipeline(profile, device)
-    lab = compare.Lab(pipe, load_judges(profile, device), inception.load_classifier(profile, device), profile)
-    frame = compare.compare(lab, ours, arguments.out)
+    lab = Lab(load_pipeline(profile, device), load_scorer(profile, device), load_classifier(profile, device), profile)
+    frame = compare(lab, ours, arguments.out)
     print(f"{frame['system'].n_unique()} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
     if arguments.table:
-        scores.write_table(frame, arguments.table, {"configuration": shards.configuration(profile)})
+        write_table(frame, arguments.table, {"configuration": configuration(profile)})
         print(f"one table: {arguments.table}")
 
 
-def measure_speed(_: Profile, arguments: argparse.Namespace) -> None:
+def networks(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Train every network of Table 1 on a score table, and write its errors on held-out prompts."""
+    from bfkit.dataset.table import read_scores
+    from bfkit.evaluation.table1 import measure
+    from bfkit.files import write_file
+
+    profile = get_profile(profile.name, scores=arguments.scores)
+    write_file(arguments.out, measure(profile, read_scores(profile.scores)).write_csv().encode())
+    print(f"written: {arguments.out}")
+
+
+def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Train the predictor on ever more prompts of a score table, and write its errors on held-out ones."""
+    from bfkit.evaluation.learning_curve import measure
+    from bfkit.files import write_file
+
+    profile = get_profile(profile.name, scores=arguments.scores)
+    write_file(arguments.out, measure(profile).write_csv(float_precision=5).encode())
+    print(f"written: {arguments.out}")
+
+
+def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
-    pairs = bench.run(arguments.out)
+    from bfkit.benchmarks import suite
+
+    pairs = suite.run(arguments.out)
     show(pairs.select("what", "plain", "size", "ours_seconds", "plain_seconds", "ratio"))
     print(f"written: {arguments.out / 'benchmarks.json'}")
 
 
-def reproduce_all(profile: Profile, arguments: argparse.Namespace) -> None:
+def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     """Run the notebooks and write the report: figures, tables, one page, and where each came from."""
+    from bfkit.report.reproduce import NotebookError, choose, make_advisor, make_scores, run
+
     if arguments.prompts is not None and not arguments.fresh:
         raise ValueError("--prompts is the number of prompts to draw anew: it goes with --fresh")
     if arguments.fresh and arguments.scores:
         raise ValueError("--fresh makes the scores that --scores would name: give one of the two")
     only = arguments.only.split(",") if arguments.only else ()
-    reproduce.choose(only)  # a wrong name is told before hours of drawing
+    choose(only)  # a wrong name is told before hours of drawing
     profile = get_profile(profile.name, scores=arguments.scores, advisor=arguments.advisor, systems=arguments.systems)
     if arguments.fresh:
         count = None if arguments.prompts is None else at_least_1("--prompts", arguments.prompts)
-        profile = reproduce.make_scores(profile, arguments.out / "scores", count)
+        profile = make_scores(profile, arguments.out / "scores", count)
     if (arguments.fresh or arguments.scores) and not arguments.advisor:
-        profile = reproduce.make_advisor(profile, arguments.out / "advisor")
-    page = reproduce.run(profile, arguments.out, only, dict(arguments.parameter), arguments.force)
+        profile = make_advisor(profile, arguments.out / "advisor")
+    try:
+        page = run(profile, arguments.out, only, dict(arguments.parameter), arguments.force)
+    except NotebookError as error:
+        print(f"bfkit: {error}", file=sys.stderr)
+        return 1
     print(f"done: open {page}")
+    return None
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add ``compare``, ``bench`` and ``reproduce`` to the parser's commands."""
-    command = add_command(commands, "compare", compare_systems)
+    """Add ``compare``, ``networks``, ``learning-curve``, ``bench`` and ``reproduce`` to the parser's commands."""
+    command = add_command(commands, "compare", compare)
     add_profile(command)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
@@ -68,9 +103,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_device(command)
     command.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier run is resumed")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
-    command = add_command(commands, "bench", measure_speed)
+    for name, action in (("networks", networks), ("learning-curve", learning_curve)):
+        command = add_command(commands, name, action)
+        add_profile(command)
+        command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")
+        command.add_argument("--out", type=Path, required=True, help="the CSV to write")
+    command = add_command(commands, "bench", bench)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
-    command = add_command(commands, "reproduce", reproduce_all)
+    command = add_command(commands, "reproduce", reproduce)
     add_profile(command)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command.add_argument("--only", help="some notebooks, by the beginning of their names: 00,03")

@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
-from ..profiles import Profile
+from bfkit.profiles import Profile
+
 from .options import add_command
 
 
 def study_build(_: Profile, arguments: argparse.Namespace) -> None:
     """Make a 2AFC study of pictures: a folder that any web server, or a double click, serves."""
-    from .. import study  # statsmodels takes a while to import
+    from bfkit import study
 
     page = study.Page(
         title=arguments.title,
@@ -36,14 +37,14 @@ def study_build(_: Profile, arguments: argparse.Namespace) -> None:
 
 def study_serve(_: Profile, arguments: argparse.Namespace) -> None:
     """Serve a study and keep its answers."""
-    from .. import study
+    from bfkit import study
 
     study.serve(arguments.folder, arguments.out, arguments.host, arguments.port)
 
 
 def study_analyse(_: Profile, arguments: argparse.Namespace) -> None:
     """Analyse answers: shares, intervals, JNDs, checks, and Figure 9."""
-    from .. import study
+    from bfkit import study
 
     if arguments.authors:
         rows = study.import_authors_csv(arguments.answers, arguments.authors, ours=arguments.ours)

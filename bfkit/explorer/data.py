@@ -11,10 +11,12 @@ import polars as pl
 import torch
 from PIL import Image
 
-from .. import charts, paper, scores
-from ..advisor import StepAdvisor
-from ..metrics import METRICS
-from ..profiles import Profile, get_profile
+from bfkit import charts, paper
+from bfkit.dataset.curves import interpolate
+from bfkit.dataset.table import held_out_ids, read_scores
+from bfkit.metrics.registry import METRICS
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.profiles import Profile, get_profile
 
 FIGURE_2 = ("a colorful park with a crowd", "a white and empty wall")  # the paper's, the busier first
 SIDE = 96  # pixels: larger pictures are made smaller, so that 600 of them fit into a page
@@ -33,7 +35,7 @@ def resolve(
     table, or an advisor asked for by name, that is not there or is damaged.
     """
     profile = get_profile(profile) if isinstance(profile, str) else profile
-    frame = source if isinstance(source, pl.DataFrame) else scores.read_scores(source or profile.scores)
+    frame = source if isinstance(source, pl.DataFrame) else read_scores(source or profile.scores)
     notes = [MINIATURE if profile.name == "mini" else f"Profile: {profile.name}."]
     if advisor is None:
         try:
@@ -57,7 +59,7 @@ def gather(
         raise ValueError("the score table has no row with all three metrics: make one with `bfkit dataset`")
     steps = whole["steps"].unique().sort().to_list()
     weights = dict(paper.WEIGHTS) if advisor is None else advisor.weights
-    held_out = set(scores.held_out_ids(whole))
+    held_out = set(held_out_ids(whole))
     return {
         "metrics": [
             {
@@ -94,7 +96,7 @@ def choose_prompts(frame: pl.DataFrame, count: int) -> list[int]:
     order = means.group_by("prompt_id", "prompt").agg(pl.col("d_sim").mean()).sort("d_sim", "prompt_id")
     known = dict(order.select("prompt", "prompt_id").iter_rows())
     first = [known[prompt] for prompt in FIGURE_2 if prompt in known][:count]
-    held_out = set(scores.held_out_ids(frame))
+    held_out = set(held_out_ids(frame))
     others = [key for key in order["prompt_id"] if key not in first]
     unseen, seen = [key for key in others if key in held_out], [key for key in others if key not in held_out]
     taken = _evenly(unseen, count - len(first))
@@ -123,7 +125,7 @@ def _entry(rows: pl.DataFrame, steps: Sequence[int], advisor: StepAdvisor | None
     return {
         "prompt": prompt,
         "rings": {name: list(zip(own, means[name].to_list(), strict=True)) for name in METRICS},
-        "measured": {name: scores.interpolate(means[name].to_numpy(), own, dense).tolist() for name in METRICS},
+        "measured": {name: interpolate(means[name].to_numpy(), own, dense).tolist() for name in METRICS},
         "predicted": predicted,
         "remarks": remarks + said,
         "pictures": {},
@@ -150,7 +152,7 @@ def _cost(frame: pl.DataFrame, name: str) -> list[float] | None:
     medians = noted.group_by("steps").agg(pl.col(name).median()).sort("steps")
     if not len(medians):
         return None
-    return scores.interpolate(medians[name].to_numpy(), medians["steps"].to_list()).tolist()
+    return interpolate(medians[name].to_numpy(), medians["steps"].to_list()).tolist()
 
 
 def data_uri(image: torch.Tensor) -> str:

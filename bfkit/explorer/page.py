@@ -8,11 +8,12 @@ import jinja2
 import polars as pl
 import torch
 
-from .. import files
-from ..advisor import StepAdvisor
-from ..generate import generate
-from ..pipelines import load_pipeline
-from ..profiles import Profile
+from bfkit import files
+from bfkit.models.pipelines import load_pipeline
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.profiles import Profile
+from bfkit.sampling.generate import generate
+
 from .data import data_uri, gather, resolve
 
 VIEW = Path(__file__).parent / "view"

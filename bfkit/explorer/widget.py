@@ -10,10 +10,11 @@ import polars as pl
 import torch
 import traitlets
 
-from ..advisor import StepAdvisor
-from ..generate import generate
-from ..pipelines import load_pipeline
-from ..profiles import Profile
+from bfkit.models.pipelines import load_pipeline
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.profiles import Profile
+from bfkit.sampling.generate import generate
+
 from .data import data_uri, gather, predict, resolve
 from .page import script, style
 

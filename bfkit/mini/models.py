@@ -8,7 +8,6 @@ import copy
 import json
 from pathlib import Path
 
-import torch
 from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
@@ -17,14 +16,16 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from open_clip.coca_model import CoCa
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from torch import nn
-from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
-from .world import GROUNDS, SHAPE_NAMES, VOCABULARY
+from bfkit.models.perceptual import PerceptualEmbedder, half_precision
+
+from .captions import VOCABULARY
+from .scene import GROUNDS, SHAPE_NAMES
 
 IMAGE_SIZE = 64
 LATENT_CHANNELS = 4
@@ -123,28 +124,6 @@ def _clip_config() -> dict:
     return {**CLIP_CONFIG, "text_cfg": text, "multimodal_cfg": {**CLIP_CONFIG["multimodal_cfg"], **vocabulary}}
 
 
-class PerceptualEmbedder(nn.Module):
-    """Pictures (N, 3, 64, 64) in [0, 1] to embeddings (N, 128); their distance is 1 - cosine, as DreamSim's is."""
-
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 96, 128), embed_dim: int = 128) -> None:
-        super().__init__()
-        self.config = {"widths": list(widths), "embed_dim": embed_dim, "image_size": IMAGE_SIZE}
-        layers: list[nn.Module] = []
-        for before, after in zip((3, *widths[:-1]), widths, strict=True):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        side = IMAGE_SIZE // 2 ** len(widths)
-        # the last map is flattened, not pooled: where things are is what mid-level similarity is about
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, embed_dim))
-
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        if images.shape[-2:] != (IMAGE_SIZE, IMAGE_SIZE):
-            images = F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
-        return self.body(images * 2 - 1)
-
-    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        return 1 - F.cosine_similarity(self.embed(first), self.embed(second), dim=-1)
-
-
 # what the classifier tells apart: the ground, and which shape there is most of
 CLASSES = tuple((ground, shape) for ground in GROUNDS for shape in ("nothing", *SHAPE_NAMES))
 
@@ -152,10 +131,6 @@ CLASSES = tuple((ground, shape) for ground in GROUNDS for shape in ("nothing", *
 def build_classifier() -> PerceptualEmbedder:
     """The embedder's network with one number a class: its embeddings are logits (N, 90)."""
     return PerceptualEmbedder(embed_dim=len(CLASSES))
-
-
-def _half(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {key: value.detach().cpu().half().contiguous() for key, value in module.state_dict().items()}
 
 
 def save_pipeline(vae: AutoencoderKL, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, folder: Path) -> None:
@@ -182,22 +157,5 @@ def save_clip(model: CoCa, folder: Path) -> None:
     preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3}
     config = {"model_cfg": _clip_config(), "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file(_half(model), folder / "open_clip_model.safetensors")
+    save_file(half_precision(model), folder / "open_clip_model.safetensors")
     build_tokenizer().save_pretrained(folder)
-
-
-def save_embedder(model: PerceptualEmbedder, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(model.config, indent=2) + "\n")
-    save_file(_half(model), folder / "model.safetensors")
-
-
-def load_embedder(folder: Path) -> PerceptualEmbedder:
-    """Read what ``save_embedder`` wrote; FileNotFoundError names the file that is missing."""
-    for needed in ("config.json", "model.safetensors"):
-        if not (folder / needed).is_file():
-            raise FileNotFoundError(f"no perceptual embedder in {folder}: {needed} is missing; name another folder")
-    config = json.loads((folder / "config.json").read_text())
-    model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"])
-    model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
-    return model.eval()

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bfkit.models.perceptual import save_embedder
+
 from . import models
 from .train_diffusion import train_autoencoder, train_diffusion
 from .train_metrics import train_classifier, train_clip, train_perceptual
@@ -71,12 +73,12 @@ def train(settings: Settings, out: Path, work: Path, device: torch.device, only:
                     "pictures", clip, settings.clip, report, command)  # fmt: skip
     if only in (None, "perceptual"):
         embedder, report = train_perceptual(settings, work, device)
-        models.save_embedder(embedder.cpu(), out / "perceptual")
+        save_embedder(embedder.cpu(), out / "perceptual")
         _write_card(out / "perceptual", "Perceptual embedder", "1 - cosine of its embeddings stands in for DreamSim",
                     embedder, settings.perceptual, report, command)  # fmt: skip
     if only in (None, "classifier"):
         classifier, report = train_classifier(settings, work, device)
-        models.save_embedder(classifier.cpu(), out / "classifier")
+        save_embedder(classifier.cpu(), out / "classifier")
         _write_card(out / "classifier", "Classifier", "tells grounds and shapes apart, for the inception score",
                     classifier, settings.classifier, report, command)  # fmt: skip
     if only in (None, "autoencoder", "diffusion"):

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..evaluate import retrieval
+from bfkit.models.clip import retrieval
+from bfkit.models.perceptual import PerceptualEmbedder
+
 from . import models, world
 from .trainer import fit
 from .training_data import HELD_OUT_SEED, Settings, fresh_scenes, spoil
@@ -67,7 +69,7 @@ def train_perceptual(settings: Settings, work: Path, device: torch.device) -> tu
 
     The further variation carries all changes of the nearer one and more, so that the judgement is known.
     """
-    model, stage = models.PerceptualEmbedder(), settings.perceptual
+    model, stage = PerceptualEmbedder(), settings.perceptual
 
     def triplets(scenes: list[world.Scene], generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from ..files import write_file
+from bfkit.files import write_file
+
 from .design import DECOY, KINDS, REFERENCE, Design, Picture, Stimulus, Study, Trial, deal, settle
 from .pictures import decoy, matched
 

@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ..files import write_file
+from bfkit.files import write_file
+
 from .design import Study
 from .records import JOURNAL, KEY, SCHEMA, read_answers, read_journal
 

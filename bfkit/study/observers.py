@@ -7,7 +7,7 @@ import polars as pl
 import scipy.stats
 
 from .design import OURS, REFERENCE, Study
-from .records import SCHEMA, plan
+from .records import SCHEMA, trial_table
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def simulate(study: Study, observers: Observers, seed: int = 0) -> pl.DataFrame:
         participant=pl.format("simulated-{}", pl.col("number").cast(pl.String).str.zfill(4)),
         session=pl.Series([rng.bytes(16).hex() for _ in range(observers.participants)]),
     )
-    rows = people.join(plan(study), on="order").sort("number", "position")
+    rows = people.join(trial_table(study), on="order").sort("number", "position")
     codes = rows["prompt"].rank("dense").to_numpy() - 1
     effects = rng.normal(0, observers.between, observers.participants)[rows["number"].to_numpy()]
     effects = effects + rng.normal(0, observers.prompts, codes.max() + 1)[codes]

@@ -72,7 +72,7 @@ def _check_number(name: str, value: Any, top: float) -> None:
         raise ValueError(f"{name} is a number from 0 to {top:g}")
 
 
-def plan(study: Study) -> pl.DataFrame:
+def trial_table(study: Study) -> pl.DataFrame:
     """Every order of a study: a row a position, with what is shown there."""
     rows = [shown(study, order, at) for order, trials in enumerate(study.orders) for at in range(len(trials))]
     return pl.DataFrame(rows, schema={name: SCHEMA[name] for name in rows[0]})

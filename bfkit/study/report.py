@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from .. import charts
+from bfkit import charts
+
 from .analysis import (
     Interval,
     Rules,

@@ -1,0 +1,258 @@
+"""Speed, measured side by side: ours beside what one would write first, in one run, on the hardware it names.
+
+Both of a pair do the same work and are called in turn after a warm-up; what counts is the ratio, pair by pair.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from dreamsim.feature_extraction.vision_transformer import vit_base
+from tqdm.auto import tqdm
+
+from bfkit import paper
+from bfkit.dataset.captions import mini_captions
+from bfkit.dataset.curves import mean_curves
+from bfkit.dataset.prompts import select_dissimilar
+from bfkit.dataset.table import SCHEMA, split_by_prompt
+from bfkit.devices import hardware
+from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
+from bfkit.models.dreamsim import SIDE, DreamSim, Tower
+from bfkit.models.pipelines import load_pipeline
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.profiles import get_profile
+from bfkit.report.artifacts import to_markdown
+from bfkit.sampling import generate
+from bfkit.sampling.counting import counting
+
+from . import sd2_gpu
+
+REPEATS = 3
+ROWS = paper.IMAGES
+
+
+def side_by_side(ours: Callable[[], Any], plain: Callable[[], Any], repeats: int = REPEATS) -> dict[str, float]:
+    """Median seconds of both, called in turn, and the median ratio plain / ours with its least and most."""
+    ours(), plain()
+    pairs = []
+    for _ in range(repeats):
+        times = []
+        for run in (ours, plain):
+            began = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - began)
+        pairs.append(times)
+    ratios = sorted(plain_ / ours_ for ours_, plain_ in pairs)
+    return {
+        "ours_seconds": statistics.median(pair[0] for pair in pairs),
+        "plain_seconds": statistics.median(pair[1] for pair in pairs),
+        "ratio": statistics.median(ratios),
+        "least": ratios[0],
+        "most": ratios[-1],
+    }
+
+
+# --- one function a pair: what it is, beside what, and how large -----------------------------------------------------
+
+
+def generation(count: int = 2, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17)) -> dict[str, Any]:
+    """All step counts of some prompts and seeds, as the engine draws them and by diffusers' plain call, one by one."""
+    profile = get_profile("mini")
+    pipe = load_pipeline(profile)
+    texts = list(mini_captions(count))
+    pairs = [(text, seed) for text in texts for seed in profile.seeds]
+
+    def ours() -> None:
+        conditions = generate.embed(pipe, profile, [text for text, _ in pairs], [seed for _, seed in pairs])
+        with counting(pipe, profile, share_first=True) as count:
+            for steps in reversed(step_counts):
+                generate.sample(pipe, profile, conditions, steps)
+                count.take()
+
+    def plain() -> None:
+        for text, seed in pairs:
+            for steps in step_counts:
+                pipe(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
+                     guidance_scale=profile.guidance, output_type="pt")  # fmt: skip
+
+    pictures = len(pairs) * len(step_counts)
+    return {"what": "generation", "plain": "diffusers, picture by picture", "size": f"{pictures} miniature pictures",
+            **side_by_side(ours, plain)}  # fmt: skip
+
+
+def d_sim() -> dict[str, Any]:
+    """D-SIM of a picture set: each of twelve pictures embedded once, and eleven pairs of them one by one.
+
+    DreamSim's DINO ViT-B/16 with random weights: what it costs does not depend on them.
+    """
+    torch.manual_seed(0)
+    model = DreamSim([Tower(vit_base(patch_size=16), None, (0.5,) * 3, (0.5,) * 3)]).eval()
+    images = torch.rand((len(paper.STEP_COUNTS), 3, SIDE, SIDE))
+
+    @torch.inference_mode()
+    def ours() -> torch.Tensor:
+        rows = model.embed(images)
+        return 1 - rows[:-1] @ rows[-1]
+
+    @torch.inference_mode()
+    def plain() -> torch.Tensor:
+        target = images[-1:]
+        return torch.cat([1 - (model.embed(image[None]) * model.embed(target)).sum(-1) for image in images[:-1]])
+
+    torch.testing.assert_close(ours(), plain(), atol=1e-5, rtol=0)
+    size = f"{len(images)} pictures of {SIDE} x {SIDE}"
+    return {"what": "D-SIM", "plain": "the model called pair by pair", "size": size, **side_by_side(ours, plain)}
+
+
+def pixels(count: int = 12, size: int = paper.IMAGE_SIZE) -> dict[str, Any]:
+    """Eq. 2 on a batch, and scipy's Gaussian picture by picture."""
+    from scipy.ndimage import gaussian_filter
+
+    images = torch.rand((count, 3, size, size), generator=torch.Generator().manual_seed(0))
+
+    def plain() -> list[float]:
+        found = []
+        for image in images:
+            gray = luminance(image[None])[0, 0].numpy()
+            residual = gray - gaussian_filter(gray, paper.GAUSSIAN_SIGMA, mode="mirror")
+            found.append(residual.var() / (gray.var() + VISIBLE))
+        return found
+
+    np.testing.assert_allclose(l_snr(images).numpy(), plain(), atol=1e-4)
+    return {"what": "L-SNR", "plain": "scipy.ndimage, picture by picture",
+            "size": f"{count} pictures of {size} x {size}",
+            **side_by_side(lambda: l_snr(images), plain)}  # fmt: skip
+
+
+def clustered_rows(count: int, clusters: int, width: int = 512, seed: int = 0) -> np.ndarray:
+    """Float32 rows scattered around random centres, in random order: about 0.8 alike within a cluster, 0 otherwise.
+
+    Eq. 1 keeps one of a cluster, seldom two: 18,164 of 616,000 rows around 17,400 centres.
+    """
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((clusters, width), dtype=np.float32)
+    rows = rng.standard_normal((count, width), dtype=np.float32)
+    rows *= 0.5
+    for start in range(0, count, 8192):  # no second copy of all rows
+        part = rows[start : start + 8192]
+        part += centres[rng.integers(clusters, size=len(part))]
+    return rows
+
+
+def selection(count: int = 616_000, clusters: int = 17_400, timed: int = 2_000) -> Iterator[dict[str, Any]]:
+    """Eq. 1 on as many captions as COCO has, and the loop that compares one caption at a time with all kept so far.
+
+    The loop would take most of an hour, so that it is timed at some of the rows, evenly spaced, with just what is kept
+    by then; beside it, ours is the time of the whole run, shared out over the rows.
+    """
+    rows = clustered_rows(count, clusters)
+    size, began = f"{count:,} x {rows.shape[1]} rows", time.perf_counter()
+    kept = select_dissimilar(rows)
+    whole = time.perf_counter() - began
+    unit = rows[kept] / np.linalg.norm(rows[kept], axis=1, keepdims=True)
+    chosen = np.linspace(0, count - 1, timed).astype(int)
+    so_far, began = np.searchsorted(kept, chosen), time.perf_counter()
+    found = [(unit[:k] @ (rows[i] / np.linalg.norm(rows[i])) < paper.DISSIMILARITY).all()
+             for i, k in zip(chosen, so_far, strict=True)]  # fmt: skip
+    plain, ours = time.perf_counter() - began, whole * timed / count
+    if (np.asarray(found) != np.isin(chosen, kept)).any():
+        raise AssertionError("the loop keeps other rows")
+    ratio = plain / ours
+    yield {"what": "prompt selection", "plain": f"row by row, at {timed:,} of the rows", "size": size,
+           "ours_seconds": ours, "plain_seconds": plain, "ratio": ratio, "least": ratio, "most": ratio}  # fmt: skip
+    yield {"what": f"prompt selection, all rows: {len(kept):,} kept", "plain": "", "size": size, "ours_seconds": whole}
+
+
+def prediction(count: int = 256) -> dict[str, Any]:
+    """Curves and steps of prompts all at once, and prompt by prompt."""
+    advisor = StepAdvisor.from_pretrained("mini")
+    texts = list(mini_captions(count))
+    pair = side_by_side(lambda: advisor.steps(texts), lambda: [advisor.steps([text]) for text in texts])
+    return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts", **pair}
+
+
+def _many_rows(rows: int) -> pl.DataFrame:
+    """A score table of that many rows, with made-up values: only its size counts here."""
+    rng, counts, seeds = np.random.default_rng(0), paper.STEP_COUNTS, paper.SEEDS
+    number = np.arange(rows)
+    prompt = number // (len(counts) * seeds)
+    return pl.DataFrame(
+        {
+            "prompt_id": prompt,
+            "prompt": pl.Series([f"caption {i}" for i in range(prompt[-1] + 1)]).gather(prompt),
+            "seed": number // len(counts) % seeds,
+            "steps": np.asarray(counts)[number % len(counts)],
+            **{name: rng.random(rows, dtype=np.float32) for name in paper.METRICS},
+            "evals": 0,
+            "seconds": 0.0,
+            "tflops": 0.0,
+        }
+    ).cast(dict(SCHEMA))
+
+
+def queries(rows: int = ROWS) -> Iterator[dict[str, Any]]:
+    """What is asked of a score table of the paper's size: mean curves, one prompt's rows, the split; beside pandas."""
+    import pandas as pd
+
+    ours = _many_rows(rows)
+    plain = pd.DataFrame({name: ours[name].to_numpy() for name in ours.columns})
+    names = list(paper.METRICS)
+
+    def halves(held_out: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+        whole = plain.groupby("prompt_id")["steps"].transform("nunique") == plain["steps"].nunique()
+        return plain[whole & ~held_out], plain[whole & held_out]
+
+    pairs = {
+        "mean curves of every prompt": (
+            lambda: mean_curves(ours),
+            lambda: plain.groupby(["prompt_id", "prompt", "steps"])[names].mean(),
+        ),
+        "mean over the table at each step count": (
+            lambda: ours.group_by("steps").agg(pl.col(names).mean()),
+            lambda: plain.groupby("steps")[names].mean(),
+        ),
+        "one prompt's rows": (
+            lambda: ours.filter(pl.col("prompt_id") == 777),
+            lambda: plain[plain["prompt_id"] == 777],
+        ),
+        "split by prompt": (
+            lambda: split_by_prompt(ours),
+            lambda: halves(plain["prompt_id"].isin(plain["prompt_id"].drop_duplicates().sample(frac=0.1))),
+        ),
+    }
+    for name, (one, other) in pairs.items():
+        yield {"what": f"query: {name}", "plain": "pandas", "size": f"{rows:,} rows", **side_by_side(one, other)}
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+def run(out: Path) -> pl.DataFrame:
+    """Measure everything, show a progress bar, write ``out/benchmarks.json`` and a table of it; returns the pairs.
+
+    The GPU's part is measured where there is one, and says "not measured" elsewhere.
+    """
+    rows: list[dict[str, Any]] = []
+    with tqdm(PAIRS, "benchmarks") as bar:
+        for measure in bar:
+            bar.set_postfix_str(measure.__name__)
+            found = measure()
+            rows.extend([found] if isinstance(found, dict) else found)
+    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), sd2_gpu.measure()
+    noted = {"hardware": hardware("cuda" if torch.cuda.is_available() else "cpu"),
+             "threads": torch.get_num_threads(), "pairs": rows, "gpu": gpu}  # fmt: skip
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n")
+    pairs.write_csv(out / "tables" / "benchmarks.csv", float_precision=4)
+    values = pl.DataFrame([{"on a GPU": name, **{k: str(v) for k, v in found.items()}} for name, found in gpu.items()])
+    (out / "tables" / "benchmarks.md").write_text(f"{to_markdown(pairs)}\n\n{to_markdown(values)}\n")
+    return pairs
+
+
+PAIRS = (generation, d_sim, pixels, selection, prediction, queries)

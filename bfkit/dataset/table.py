@@ -1,0 +1,162 @@
+"""The score table: one row an image, as sealed parquet, and its split by prompt."""
+
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bfkit import files, paper
+
+SCHEMA = pl.Schema(
+    {
+        "prompt_id": pl.UInt32,
+        "prompt": pl.String,
+        "seed": pl.Int64,
+        "steps": pl.UInt16,
+        "l_snr": pl.Float32,
+        "d_sim": pl.Float32,
+        "i_clip": pl.Float32,
+        "evals": pl.UInt16,
+        "seconds": pl.Float32,
+        "tflops": pl.Float32,
+    }
+)
+ORDER = ("prompt_id", "seed", "steps")
+METADATA = "bfkit"
+
+
+# --- the file ----------------------------------------------------------------------------------------------------
+
+
+def encode_table(frame: pl.DataFrame, metadata: dict) -> bytes:
+    """A score table as the bytes of a sealed parquet file, with its configuration in the metadata."""
+    buffer = io.BytesIO()
+    noted = {METADATA: json.dumps(metadata), f"{METADATA}.seal": files.OPEN_SEAL.decode()}  # the seal comes last
+    frame.write_parquet(buffer, compression="zstd", compression_level=19, metadata=noted)
+    return files.seal(buffer.getvalue())
+
+
+def write_table(frame: pl.DataFrame, path: Path, metadata: dict) -> None:
+    """Write a score table with its configuration in one move (``files.write_file``)."""
+    files.write_file(path, encode_table(frame, metadata))
+
+
+def read_metadata(path: Path) -> dict:
+    """What ``bfkit dataset`` noted in a parquet file; ValueError if it is not one of ours or is damaged."""
+    return _noted(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; ValueError if they are not those that were written."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): see to it and run again") from None
+    if files.SEAL in content and not files.is_sealed(content):
+        raise ValueError(f"{path} is no complete parquet file (its checksum is wrong): delete it and run again")
+    return content
+
+
+def _noted(path: Path, content: bytes) -> dict:
+    try:
+        noted = pl.read_parquet_metadata(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(
+            f"{path} is no complete parquet file ({_first_line(error)}): delete it and run again"
+        ) from None
+    if METADATA not in noted:
+        raise ValueError(f"{path} was not written by `bfkit dataset`: it has no configuration in its metadata")
+    return json.loads(noted[METADATA])
+
+
+def read_table(path: Path) -> tuple[pl.DataFrame, dict]:
+    """The rows of one file as they lie there, and its metadata.
+
+    Raises ValueError if the file is damaged, foreign or lacks columns.
+    """
+    content = _content(path)
+    noted = _noted(path, content)
+    try:
+        frame = pl.read_parquet(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} cannot be read ({_first_line(error)}): delete it and run again") from None
+    if missing := [name for name in SCHEMA if name not in frame.columns]:
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
+    try:
+        return frame.select(SCHEMA.names()).cast(SCHEMA), noted
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} has a column of the wrong type ({_first_line(error)})") from None
+
+
+def read_scores(source: str | Path) -> pl.DataFrame:
+    """A score table, from one parquet file or a folder of shards, in the order prompt, seed, steps.
+
+    Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns.
+    """
+    if not str(source):
+        raise FileNotFoundError(
+            "no score table is named: make one with `bfkit dataset --out FOLDER`, and name it with --scores"
+        )
+    source = Path(source)
+    paths = sorted(source.glob("shard-*.parquet")) if source.is_dir() else [source]
+    if not paths or not all(path.is_file() for path in paths):
+        raise FileNotFoundError(f"no score table at {source}: make one with `bfkit dataset --out {source}`")
+    table = pl.concat([read_table(path)[0] for path in paths])
+    texts = table.group_by("prompt_id").agg(pl.col("prompt").unique()).filter(pl.col("prompt").list.len() > 1)
+    if len(texts):
+        raise ValueError(
+            f"{source} mixes two lists of prompts (id {texts['prompt_id'][0]}: {' / '.join(texts['prompt'][0])})"
+        )
+    return table.unique(ORDER, keep="first").sort(ORDER)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def held_out_ids(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> list[int]:
+    """Which prompts no predictor may learn from, chosen at random: at least one."""
+    ids = frame["prompt_id"].unique().sort().to_numpy()
+    return np.random.default_rng(seed).permutation(ids)[: max(1, round(share * len(ids)))].tolist()
+
+
+def split_by_prompt(
+    frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Training and held-out rows of the ``complete_prompts``, split by prompt at random (Section 3.1).
+
+    Raises ValueError where one of the two would be empty.
+    """
+    held_out = pl.col("prompt_id").is_in(held_out_ids(frame, share, seed))
+    whole = complete_prompts(frame)
+    training, test = whole.filter(~held_out), whole.filter(held_out)
+    if not len(training) or not len(test):
+        raise ValueError(
+            f"{whole['prompt_id'].n_unique()} prompts are too few to learn from some and hold others out: measure more"
+        )
+    return training, test
+
+
+def complete_prompts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of prompts that have every step count that any has; warns of prompts left out."""
+    counts = frame.group_by("prompt_id", "prompt").agg(pl.col("steps").n_unique()).sort("prompt_id")
+    lacking = counts.filter(pl.col("steps") < frame["steps"].n_unique())
+    if not len(lacking):
+        return frame
+    warnings.warn(
+        f"{len(lacking)} of {len(counts)} prompts lack some of the step counts and are left out, "
+        f"{lacking['prompt'][0]!r} among them: make the data set again to fill the gaps",
+        stacklevel=2,
+    )
+    return frame.filter(~pl.col("prompt_id").is_in(lacking["prompt_id"].to_list()))
+
+
+def tflops_per_step(frame: pl.DataFrame) -> float:
+    """TFLOPs of one denoising step of one picture, by the evaluations and operations that a score table notes."""
+    made = frame.filter(pl.col("evals") > 0)
+    if not len(made):
+        raise ValueError("the score table notes no evaluation: make it with more than one step count")
+    return made["tflops"].sum() / made["evals"].sum()

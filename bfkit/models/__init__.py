@@ -1,0 +1,1 @@
+"""Models as they are loaded: CLIP, DreamSim, the miniature's embedder, diffusers pipelines, architectures as data."""

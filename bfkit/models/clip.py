@@ -1,0 +1,180 @@
+"""An open_clip model that embeds texts and pictures and captions pictures: p-bar of Eq. 6 and C-bar of Eq. 4."""
+
+import pickle
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.error import URLError
+
+import open_clip
+import torch
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors import SafetensorError
+from torch.nn import functional as F
+
+HUB = "hf-hub:"
+CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's own generate() stops at 30
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An open_clip model with its tokenizer: embeds texts and pictures and, if it is a CoCa, captions pictures."""
+
+    model: torch.nn.Module
+    tokenizer: Callable[..., torch.Tensor]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @staticmethod
+    def words(text: str) -> list[str]:
+        """The words of a text in lower case, each once, punctuation left out."""
+        return list(dict.fromkeys(re.findall(r"\w+", text.lower())))
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words that the tokenizer has no token for; none where it spells words out in pieces."""
+        tokenizer = getattr(self.tokenizer, "tokenizer", None)  # a transformers tokenizer; open_clip's own has none
+        unknown = getattr(tokenizer, "unk_token_id", None)
+        if unknown is None:
+            return []
+        return [word for word in self.words(text) if unknown in tokenizer.encode(word, add_special_tokens=False)]
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], block: int = 256) -> torch.Tensor:
+        """Texts to rows (N, D), normalised."""
+        blocks = [list(texts[start : start + block]) for start in range(0, len(texts), block)]
+        rows = [self.model.encode_text(self.tokenizer(part).to(self.device), normalize=True) for part in blocks]
+        return torch.cat(rows)
+
+    def _prepare(self, images: torch.Tensor) -> torch.Tensor:
+        size = self.model.visual.image_size
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+        mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
+
+    @torch.inference_mode()
+    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Pictures (N, 3, H, W) in [0, 1] to rows (N, D), normalised."""
+        return self.model.encode_image(self._prepare(images.to(self.device)), normalize=True)
+
+    def check_captions(self) -> None:
+        """ValueError for a model that has no text decoder to write captions with."""
+        if not hasattr(self.model, "text_decoder"):
+            raise ValueError(
+                f"{type(self.model).__name__} embeds but does not write captions: "
+                'set i_clip="image" in the profile, or name a CoCa model'
+            )
+
+    @torch.inference_mode()
+    def caption(self, images: torch.Tensor) -> tuple[str, ...]:
+        """The likeliest caption of each picture (N, 3, H, W) in [0, 1], token by token.
+
+        open_clip's own generate() fails on transformers 5; this is its "top_k" with k = 1, without its minimum of five
+        tokens. Raises ValueError for a model without a text decoder.
+        """
+        self.check_captions()
+        begin, end, spell = self._writing()
+        latent, tokens = self.model._encode_image(self._prepare(images.to(self.device)))
+        text = torch.full((len(images), 1), begin, device=self.device)
+        ended = torch.zeros(len(images), dtype=torch.bool, device=self.device)
+        for _ in range(min(self.model.context_length, CAPTION_TOKENS) - 1):
+            # CoCa hangs its class token on the end, where no word sees it: the last logits are the last word's
+            output = self.model(None, text, image_latent=latent, image_embs=tokens, output_labels=False)
+            following = torch.where(ended, end, output["logits"][:, -1].argmax(-1))
+            text = torch.cat([text, following.unsqueeze(1)], dim=1)
+            ended |= following == end
+            if ended.all():
+                break
+        rows = [row[: row.index(end)] if end in row else row for row in text[:, 1:].tolist()]
+        return tuple(spell(row).strip() for row in rows)
+
+    def _writing(self) -> tuple[int, int, Callable[[list[int]], str]]:
+        """The tokens that begin and end a text, and what spells the ones between."""
+        tokenizer = getattr(self.tokenizer, "tokenizer", None)
+        if tokenizer is None:
+            return self.tokenizer.sot_token_id, self.tokenizer.eot_token_id, self.tokenizer.decode
+        return (
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            lambda row: tokenizer.decode(row, skip_special_tokens=True),
+        )
+
+
+def load_clip(name: str | Path, device: torch.device | str = "cpu") -> Clip:
+    """Load an open_clip model: a folder (``open_clip_config.json`` and its weights), hf-hub:ID or MODEL/PRETRAINED.
+
+    From the hub open_clip takes the safetensors; where a repository has none, its ``.bin`` is read by torch's
+    unpickler of tensors alone, which runs no code. Raises FileNotFoundError where files are missing or cannot be
+    fetched, and ValueError for a name that open_clip does not know.
+    """
+    source, pretrained = _locate(name)
+    try:
+        model, preprocess = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
+        tokenizer = open_clip.get_tokenizer(source)
+    except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        raise FileNotFoundError(_explain(str(name), error)) from error
+    normalise = preprocess.transforms[-1]
+    return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+
+
+def _locate(name: str | Path) -> tuple[str, str | None]:
+    """What open_clip calls the model: its name and, for one of its own, the tag of the weights."""
+    if str(name).startswith(HUB):
+        return str(name), None
+    folder = Path(name)
+    if isinstance(name, Path) or folder.is_absolute() or folder.is_dir():
+        for needed in ("open_clip_config.json", "open_clip_model.safetensors"):
+            if not (folder / needed).is_file():  # open_clip would only warn and go on at random
+                raise FileNotFoundError(f"no CLIP in {folder}: {needed} is missing; train one or name another folder")
+        return f"local-dir:{folder}", None
+    known = {f"{model}/{tag}": (model, tag) for model, tag in open_clip.list_pretrained()}
+    if name not in known:
+        siblings = [other for other in known if other.startswith(name.partition("/")[0] + "/")]
+        near = get_close_matches(name, siblings or known, n=3, cutoff=0.5) or ["open_clip.list_pretrained()"]
+        raise ValueError(f"{name!r} is neither a folder nor a model of open_clip's: try {', '.join(near)}")
+    return known[name]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _explain(name: str, error: Exception) -> str:
+    """Why a model did not load, and the way out, from the errors beneath open_clip's own."""
+    causes = list(_causes(error))
+
+    def due_to(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if due_to(GatedRepoError):
+        return f"{name} is gated: accept its terms on huggingface.co, log in with `hf auth login`, and try again"
+    if due_to(RepositoryNotFoundError):
+        return f"{name}: no such repository on the Hugging Face Hub, or a private one; check the name or log in"
+    if due_to(LocalEntryNotFoundError, URLError):
+        return f"{name} is not in the cache and cannot be fetched: run once with a network, or name a local folder"
+    if due_to(EntryNotFoundError):
+        return f"{name} is a repository without an open_clip model in it: name another"
+    reason = str(error).partition("\n")[0].partition(". ")[0]
+    return f"open_clip cannot load {name} ({reason}): name another folder or model"
+
+
+def retrieval(pictures: torch.Tensor, texts: torch.Tensor, among: int = 32) -> float:
+    """Share of pictures whose own text is the most similar among ``among``: rows (N, D) of both, normalised, in order.
+
+    The rows are taken ``among`` at a time; a last block that is smaller is left out. ValueError if there is no block.
+    """
+    if len(pictures) < among:
+        raise ValueError(f"{len(pictures)} pictures are fewer than {among}: give more, or choose among fewer")
+    own = torch.arange(among, device=pictures.device)
+    starts = range(0, len(pictures) - among + 1, among)
+    right = [(pictures[s : s + among] @ texts[s : s + among].T).argmax(dim=1) == own for s in starts]
+    return torch.cat(right).float().mean().item()

@@ -1,0 +1,150 @@
+"""Text to steps: how many denoising steps each prompt deserves, before anything is generated."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from diffusers import DiffusionPipeline
+from PIL.Image import Image
+
+from bfkit import paper
+from bfkit.dataset.curves import dense_curves, long_curves
+from bfkit.dataset.table import read_scores, split_by_prompt
+from bfkit.models.clip import Clip, load_clip
+from bfkit.profiles import PROFILES, Profile
+from bfkit.provenance import table_digest
+from bfkit.sampling.generate import check_prompts
+
+from .model import Predictors, absolute_error, fit_predictors, load_predictors, relative_to, save_predictors
+from .plateau import plateau_table
+
+
+@dataclass(frozen=True)
+class StepAdvisor:
+    """Predicts the three curves of a prompt and reads off them the steps at which all have gone flat.
+
+    ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on, quoted when it knows none of your words.
+    """
+
+    clip: Clip
+    predictors: Predictors
+    weights: dict[str, float]
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "StepAdvisor":
+        """Load a profile's advisor (bundled: ``"mini"``) or a folder that ``bfkit train`` wrote.
+
+        Raises FileNotFoundError, naming what is missing, where the source is neither.
+        """
+        if source in PROFILES and not PROFILES[source].advisor:
+            raise FileNotFoundError(
+                f"{source} has no advisor of its own: train one with `bfkit train --profile {source} --scores FOLDER "
+                "--out ADVISOR`, and name that folder"
+            )
+        folder = Path(PROFILES[source].advisor if source in PROFILES else source)
+        if source not in PROFILES and not folder.is_dir():
+            raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
+        predictors, notes = load_predictors(folder)
+        beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
+        clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
+        return cls(clip, predictors, dict(paper.WEIGHTS), tuple(notes["examples"]))
+
+    def _check(self, prompts: Sequence[str] | str) -> list[str]:
+        """The prompts, warned of words that the text model does not know; ValueError where it knows none."""
+        prompts = check_prompts(prompts)
+        for prompt in prompts:
+            unknown = self.clip.unknown_words(prompt)
+            if not unknown:
+                continue
+            if len(unknown) == len(self.clip.words(prompt)):
+                known = "; ".join(repr(example) for example in self.examples[:3])
+                raise ValueError(f"no word of {prompt!r} is known to this model; it knows prompts such as {known}")
+            warnings.warn(
+                f"{prompt!r}: this model does not know {', '.join(map(repr, unknown))} and reads past them",
+                stacklevel=3,
+            )
+        return prompts
+
+    def dense(self, prompts: Sequence[str] | str) -> dict[str, np.ndarray]:
+        """Predicted curves at every step from 1 to T: a metric's values (len(prompts), T)."""
+        return self._predict(self._check(prompts))
+
+    def _predict(self, prompts: list[str]) -> dict[str, np.ndarray]:
+        return self.predictors(self.clip.embed_texts(prompts).cpu())
+
+    def curves(self, prompts: Sequence[str] | str) -> pl.DataFrame:
+        """Predicted curves, one row a prompt, metric and step: ``prompt, metric, steps, value``.
+
+        Raises ValueError for no prompts, an empty one, or one without any known word.
+        """
+        prompts = self._check(prompts)
+        return long_curves(prompts, self._predict(prompts))
+
+    def steps(self, prompts: Sequence[str] | str) -> pl.DataFrame:
+        """Each metric's plateau and t*, one row a prompt, in order: ``prompt, l_snr, d_sim, i_clip, steps``."""
+        prompts = self._check(prompts)
+        return plateau_table(prompts, self._predict(prompts), self.weights)
+
+    def generate(
+        self,
+        pipe: DiffusionPipeline,
+        prompts: Sequence[str] | str,
+        *,
+        seeds: Sequence[int] | None = None,
+        batch: int = 16,
+        **options: object,
+    ) -> list[Image]:
+        """Pictures of the prompts, each in its own t* steps, in the order asked.
+
+        Prompts of equal t* are drawn together, ``batch`` at a time. ``seeds`` gives each prompt's noise (default 0, 1,
+        2, ...); ``options`` go to the pipeline as they are (``guidance_scale``, ``height``, ...).
+        """
+        chosen = self.steps(prompts)
+        seeds = list(range(len(chosen))) if seeds is None else list(seeds)
+        if len(seeds) != len(chosen):
+            raise ValueError(f"{len(seeds)} seeds for {len(chosen)} prompts: give one seed for each prompt")
+        pictures: list[Image | None] = [None] * len(chosen)
+        groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
+        for steps, rows in groups.iter_rows():
+            for start in range(0, len(rows), batch):
+                part = rows[start : start + batch]
+                drawn = pipe(
+                    [chosen["prompt"][row] for row in part],
+                    num_inference_steps=steps,
+                    generator=[torch.Generator().manual_seed(seeds[row]) for row in part],
+                    **options,
+                ).images
+                for row, picture in zip(part, drawn, strict=True):
+                    pictures[row] = picture
+        return pictures
+
+
+def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str = "cpu") -> dict:
+    """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
+
+    Returns what is noted beside it: the numbers of prompts, and the mean absolute error of each metric on those held
+    out. Raises FileNotFoundError or ValueError where the table is not there or is damaged.
+    """
+    training, held_out = split_by_prompt(read_scores(profile.scores))
+    clip = load_clip(profile.clip, device)
+    texts, curves = dense_curves(training)
+    fitted = fit_predictors(clip.embed_texts(texts).cpu(), curves, profile.predictor, seed)
+    test_texts, measured = dense_curves(held_out)
+    error = absolute_error(fitted(clip.embed_texts(test_texts).cpu()), measured)
+    notes = {
+        "profile": profile.name,
+        "scores": table_digest(profile.scores),
+        "clip": relative_to(out, Path(profile.clip)) if Path(profile.clip).is_dir() else profile.clip,
+        "examples": texts[:3],
+        "training_prompts": len(texts),
+        "held_out_prompts": len(test_texts),
+        "held_out_mae": {name: round(float(values.mean()), 4) for name, values in error.items()},
+        "seed": seed,
+    }
+    save_predictors(fitted, out, notes)
+    return notes

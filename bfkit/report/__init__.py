@@ -1,0 +1,1 @@
+"""Notebooks run headlessly, what they report, and the page that shows it."""

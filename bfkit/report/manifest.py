@@ -1,0 +1,73 @@
+"""A report's manifest: which runs stand in a folder, what each one wrote, from what, and the page that shows it all."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+import polars as pl
+
+from bfkit.profiles import Profile
+from bfkit.provenance import digest
+
+
+def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
+    """What stands in ``out``, without runs that are no longer ``there``; ValueError if it is another profile's."""
+    path = out / "manifest.json"
+    empty = {"profile": profile.name, "runs": {}, "artifacts": [], "numbers": []}
+    try:
+        manifest = json.loads(path.read_text()) if path.is_file() else empty
+        other = manifest["profile"] != profile.name
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no manifest of a report: name another folder with --out, or delete it") from None
+    if other:
+        raise ValueError(f"{out} holds a report of {manifest['profile']}: name another folder with --out")
+    manifest["runs"] = {name: run for name, run in manifest.get("runs", {}).items() if name in there}
+    for kind in ("artifacts", "numbers"):
+        manifest[kind] = [entry for entry in manifest.get(kind, []) if entry["notebook"] in manifest["runs"]]
+    return manifest
+
+
+def is_current(out: Path, manifest: Mapping, name: str, key: str) -> bool:
+    """True if a run of this key is noted and every file of it is there as it was written."""
+    run = manifest["runs"].get(name, {})
+    if run.get("key") != key or run.get("failure") or not all((out / file).is_file() for file in run["pages"]):
+        return False
+    written = [entry["files"] for entry in manifest["artifacts"] if entry["notebook"] == name]
+    return all((out / file).is_file() and digest(out / file) == own for files in written for file, own in files.items())
+
+
+def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
+    """Put a run and what it reported into the manifest in the place of its last one, and write the file.
+
+    What the last one wrote and this one did not is deleted: a figure that no manifest knows is nobody's.
+    """
+    reported = out / "entries" / f"{name}.json"
+    entries = json.loads(reported.read_text()) if reported.is_file() else []
+    kept = {file for entry in entries for file in entry.get("files", {})}
+    for entry in manifest["artifacts"]:
+        if entry["notebook"] == name:
+            for file in entry["files"].keys() - kept:
+                (out / file).unlink(missing_ok=True)
+    manifest["runs"] = dict(sorted({**manifest["runs"], name: noted}.items()))
+    for kind, fresh in (
+        ("artifacts", [entry for entry in entries if entry["kind"] != "number"]),
+        ("numbers", [entry for entry in entries if entry["kind"] == "number"]),
+    ):
+        others = [entry for entry in manifest[kind] if entry["notebook"] != name]
+        manifest[kind] = sorted(others + fresh, key=lambda entry: entry["notebook"])
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def write_page(out: Path, manifest: Mapping) -> Path:
+    """index.html: the run in numbers, then every figure and table with its caption, and where each came from."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bfkit.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    artifacts = [
+        {**entry, "rows": pl.read_csv(out / next(iter(entry["files"]))) if entry["kind"] == "table" else None}
+        for entry in manifest["artifacts"]
+    ]
+    page = out / "index.html"
+    page.write_text(environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts))
+    return page

@@ -1,0 +1,149 @@
+"""What a picture costs: floating-point operations, counted by torch, and seconds, measured."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import torch
+from diffusers import DiffusionPipeline
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from bfkit import paper
+from bfkit.devices import synchronize
+from bfkit.models.pipelines import denoiser
+from bfkit.profiles import Profile
+
+from .generate import Conditioning, embed, sample
+
+SHORTEST_WINDOW = 0.5  # seconds
+
+
+class _Seen(Exception):
+    """Ends a sampling once the denoiser's inputs have been seen."""
+
+
+def first_inputs(
+    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of the denoiser's first call when pictures are drawn, whatever the pipeline's family."""
+    module, seen = denoiser(pipe, profile), []
+    forward = module.forward
+
+    def look(*args: Any, **kwargs: Any) -> None:
+        seen.append((args, kwargs))
+        raise _Seen
+
+    module.forward = look
+    try:
+        sample(pipe, profile, conditions, 2)
+    except _Seen:
+        pass
+    finally:
+        module.forward = forward
+    return seen[0]
+
+
+def flop_counter() -> FlopCounterMode:
+    """torch's counter; by itself it takes attention on a CPU to be free."""
+    return FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    )
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+@torch.inference_mode()
+def tflops_of(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """TFLOPs of one call of a module; two operations a multiply-add."""
+    with flop_counter() as counter:
+        module(*args, **kwargs)
+    return counter.get_total_flops() / 1e12
+
+
+def tflops_per_evaluation(pipe: DiffusionPipeline, profile: Profile) -> float:
+    """TFLOPs of one denoiser evaluation for one picture, guidance included."""
+    conditions = embed(pipe, profile, ["a picture"], [0])
+    return tflops_of(denoiser(pipe, profile), *first_inputs(pipe, profile, conditions))
+
+
+@torch.inference_mode()
+def seconds_per_evaluation(pipe: DiffusionPipeline, profile: Profile, batch: int = 64, repeats: int = 5) -> float:
+    """Median seconds of one denoiser evaluation a picture, ``batch`` at once, without guidance's second half."""
+    alone = replace(profile, guidance=1.0)
+    args, kwargs = first_inputs(pipe, alone, embed(pipe, alone, ["a picture"] * batch, range(batch)))
+    module, times = denoiser(pipe, profile), []
+    for _ in range(repeats + 1):
+        synchronize(pipe.device)
+        began = time.perf_counter()
+        module(*args, **kwargs)
+        synchronize(pipe.device)
+        times.append((time.perf_counter() - began) / batch)
+    return statistics.median(times[1:])
+
+
+def seconds_an_image(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> pl.DataFrame:
+    """OURS, as prompt to steps, and REFERENCE, drawn in turn and one by one: ``system, steps, seconds, sd, joules``.
+
+    ``joules`` is missing where nothing measures them.
+    """
+    runs: dict[str, list[tuple[int, float, float | None]]] = {"OURS": [], "REFERENCE": []}
+    for prompt, steps in ours.items():
+        conditions = embed(pipe, profile, [prompt], profile.seeds[:1])
+        for system, count in (("OURS", steps), ("REFERENCE", paper.REFERENCE_STEPS)):
+            if not runs[system]:
+                sample(pipe, profile, conditions, 1)  # a warm-up
+            with EnergyMeter(pipe.device) as used:
+                sample(pipe, profile, conditions, count)
+            runs[system].append((count, used.seconds, used.joules))
+    rows = []
+    for system, own in runs.items():
+        steps, seconds, joules = (list(column) for column in zip(*own, strict=True))
+        measured = None if None in joules else statistics.mean(joules)
+        spread = statistics.stdev(seconds) if len(seconds) > 1 else None
+        rows.append((system, statistics.mean(steps), statistics.mean(seconds), spread, measured))
+    names = ("system", "steps", "seconds", "sd", "joules")
+    return pl.DataFrame(rows, schema=names, orient="row", schema_overrides={"sd": pl.Float64, "joules": pl.Float64})
+
+
+class EnergyMeter:
+    """Seconds and joules between entering and leaving; joules are those of the GPU, by NVML, and None elsewhere.
+
+    NVML renews its counter about every 100 ms: a window shorter than half a second is not measured either.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds, self.joules = device, 0.0, None
+        self._counter = _nvml_counter(device)
+
+    def __enter__(self) -> "EnergyMeter":
+        synchronize(self.device)
+        self._before, self._began = self._counter(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        synchronize(self.device)
+        self.seconds, after = time.perf_counter() - self._began, self._counter()
+        measured = None not in (self._before, after) and self.seconds >= SHORTEST_WINDOW
+        self.joules = after - self._before if measured else None
+
+
+def _nvml_counter(device: torch.device) -> Callable[[], float | None]:
+    """Reads the joules that the GPU has used since its driver was loaded."""
+    if device.type != "cuda":
+        return lambda: None
+    try:
+        import pynvml
+    except ImportError:
+        return lambda: None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError:
+        return lambda: None
+    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000

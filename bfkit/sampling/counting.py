@@ -1,0 +1,76 @@
+"""Counting the denoiser's evaluations, and sharing the one that all step counts begin with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from bfkit.models.pipelines import denoiser
+from bfkit.profiles import Profile
+
+
+def _same(one: Any, other: Any) -> bool:
+    """True if two nests of arguments hold the same values, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        alike = isinstance(other, torch.Tensor) and (one.shape, one.dtype) == (other.shape, other.dtype)
+        return alike and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _copied(nest: Any) -> Any:
+    """The same nest with tensors of its own, which nobody changes in place."""
+    if isinstance(nest, torch.Tensor):
+        return nest.clone()
+    if isinstance(nest, dict):
+        return {key: _copied(value) for key, value in nest.items()}
+    return type(nest)(map(_copied, nest)) if type(nest) in (list, tuple) else nest
+
+
+@dataclass
+class Evaluations:
+    """How many times a denoiser was evaluated; a guided evaluation of a batch counts once a picture.
+
+    With ``share_first``, the first evaluation of a sampling is answered from memory where its inputs are those of the
+    first sampling, bit for bit: from one seed, every step count begins with the same noise at the same timestep.
+    """
+
+    share_first: bool = False
+    made: int = 0
+    _begins: bool = True
+    _first: tuple[Any, Any] | None = field(default=None, repr=False)
+
+    def take(self) -> int:
+        """The evaluations made since the last ``take``; what comes next is the first of another sampling."""
+        made, self.made, self._begins = self.made, 0, True
+        return made
+
+    def evaluate(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call the denoiser, or remember."""
+        begins, self._begins = self._begins and self.share_first, False
+        if begins and self._first is not None and _same(self._first[0], (args, kwargs)):
+            return _copied(self._first[1])
+        inputs = _copied((args, kwargs)) if begins and self._first is None else None
+        self.made += 1
+        output = forward(*args, **kwargs)
+        if inputs is not None:
+            self._first = inputs, _copied(output)
+        return output
+
+
+@contextmanager
+def counting(pipe: DiffusionPipeline, profile: Profile, share_first: bool = False) -> Iterator[Evaluations]:
+    """Count the denoiser's evaluations while entered; see ``Evaluations``."""
+    module, count = denoiser(pipe, profile), Evaluations(share_first)
+    forward = module.forward
+    module.forward = lambda *args, **kwargs: count.evaluate(forward, *args, **kwargs)
+    try:
+        yield count
+    finally:
+        module.forward = forward

@@ -1,0 +1,101 @@
+"""Both of a pair do the same work, what is measured is what is reported, and what is not measured says so."""
+
+import json
+import time
+
+import polars as pl
+import pytest
+import torch
+from families import sd2
+
+from bfkit import paper
+from bfkit.benchmarks import sd2_gpu, suite
+from bfkit.dataset.table import SCHEMA
+
+
+def test_the_ratio_is_of_pairs_called_in_turn():
+    calls = []
+
+    def ours() -> None:
+        calls.append("ours")
+        time.sleep(0.005)
+
+    def plain() -> None:
+        calls.append("plain")
+        time.sleep(0.02)
+
+    found = suite.side_by_side(ours, plain, repeats=3)
+    assert calls == ["ours", "plain"] * 4, "a warm-up and three counted pairs"
+    assert found["least"] <= found["ratio"] <= found["most"]
+    assert found["ours_seconds"] >= 0.005
+    assert found["plain_seconds"] >= 0.02
+    assert found["ratio"] > 1
+
+
+@pytest.mark.parametrize(
+    ("measure", "size"),
+    [
+        (lambda: suite.generation(count=1, step_counts=(1, 2)), "8 miniature pictures"),
+        (lambda: suite.pixels(count=2, size=48), "2 pictures of 48 x 48"),
+        (lambda: next(suite.selection(count=300, clusters=60, timed=30)), "300 x 512 rows"),
+        (lambda: suite.prediction(count=8), "8 prompts"),
+    ],
+    ids=["generation", "l_snr", "selection", "prediction"],
+)
+def test_a_pair_names_what_was_measured_and_how_large_it_was(measure, size):
+    found = measure()
+    assert found["size"] == size
+    assert found["what"]
+    assert found["plain"]
+    assert found["ratio"] > 0
+
+
+def test_the_loop_beside_the_selection_keeps_the_same_rows(monkeypatch):
+    pair, whole = suite.selection(count=500, clusters=50, timed=500)
+    assert pair["ours_seconds"] == pytest.approx(whole["ours_seconds"]), "all rows timed, all of the time"
+    assert "500 x 512" in whole["size"] and "kept" in whole["what"]
+    choose = suite.select_dissimilar
+    monkeypatch.setattr(suite, "select_dissimilar", lambda rows: choose(rows)[:-1])
+    with pytest.raises(AssertionError, match="keeps other rows"):
+        next(suite.selection(count=500, clusters=50, timed=500))
+
+
+def test_queries_are_asked_of_a_table_of_the_papers_shape():
+    table = suite._many_rows(4 * 12 * 50)
+    assert table.schema == SCHEMA
+    assert table["prompt"].n_unique() == 50
+    assert table.group_by("prompt_id", "seed").len()["len"].unique().to_list() == [12]
+    assert set(table["steps"].unique()) == set(paper.STEP_COUNTS)
+    found = list(suite.queries(4 * 12 * 800))
+    assert len(found) == 4
+    assert all(row["plain"] == "pandas" for row in found)
+
+
+def test_a_run_writes_everything_with_the_hardware_and_says_what_was_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "PAIRS", (lambda: suite.pixels(count=2, size=48),))
+    monkeypatch.setattr(suite.PAIRS[0], "__name__", "pixels", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    pairs = suite.run(tmp_path)
+    noted = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert noted["pairs"] == pairs.to_dicts()
+    assert noted["hardware"]["device"]
+    assert {found["value"] for found in noted["gpu"].values()} == {"not measured"}
+    assert pl.read_csv(tmp_path / "tables" / "benchmarks.csv")["what"].to_list() == ["L-SNR"]
+    assert "not measured" in (tmp_path / "tables" / "benchmarks.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_gpus_measures_are_taken_of_any_unet(monkeypatch):
+    """The very code of the GPU's part, on a tiny UNet and without the compiler, whose minutes are the GPU's."""
+    monkeypatch.setattr(torch, "compile", lambda forward: forward)
+    monkeypatch.setattr(sd2_gpu, "matrix_rate", lambda device: 2.0)
+    unet = sd2().unet.to(torch.bfloat16)
+    found = sd2_gpu._measure(torch.device("cpu"), 2, unet, size=64)
+    assert set(found) | {"peak memory"} == set(sd2_gpu.UNITS)
+    assert found["UNet's share of the bf16 matrix rate"] > 0
+    assert found["image at 65 steps"] > found["image at 23 steps"] > 0
+    assert found["energy of an image at 65 steps"] == "not measured"
+
+
+def test_the_matrix_rate_is_a_rate():
+    assert sd2_gpu.matrix_rate(torch.device("cpu"), size=128, repeats=2) > 0

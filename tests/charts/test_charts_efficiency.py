@@ -1,0 +1,86 @@
+"""Each figure on quality and cost builds, survives a JSON round trip and renders what its frame says."""
+
+import json
+
+import altair as alt
+import polars as pl
+import pytest
+from curves import drawn_curves, falling_curves, score_table
+
+from bfkit import charts
+from bfkit.evaluation import efficiency, metric_subsets, reliability, rule_comparison
+from bfkit.evaluation.weights import search_weights
+from bfkit.predictor import rules
+
+MEASURED, PREDICTED = drawn_curves(12), falling_curves(12)
+OURS = rules.steps_by_plateau(PREDICTED)
+CONDITIONS = efficiency.conditions(OURS, MEASURED)
+SEARCH = search_weights(MEASURED, 0.25, grid=(0.0, 0.2, 0.3, 0.5, 0.8))
+WORDINGS = pl.DataFrame({"scene": [0, 0, 1, 1, 2, 2], "steps": [9, 9, 30, 12, 20, 21]})
+GAINS = efficiency.relative_summary(efficiency.relative_quality(CONDITIONS, MEASURED))
+GAINED = pl.DataFrame(
+    {"system": ["OURS", "UniPC", "ToMe"], "metric": "d_sim_plain", "gain": [-0.002, 0.005, -0.2],
+     "low": [-0.003, 0.001, -0.3], "high": [-0.001, 0.01, -0.1]}
+)  # fmt: skip
+COMBINED = pl.DataFrame(
+    {"dealt": ["OURS", "UNIFORM"] * 3, "sampler": ["plain", "plain", "ToMe", "ToMe", "UniPC", "UniPC"],
+     "tflops": [0.01, 0.01, 0.008, 0.008, 0.01, 0.01], "quality": [0.97, 0.98, 0.95, 0.96, 0.985, 0.99],
+     "low": 0.94, "high": 0.995, "front": [False, False, False, True, False, True]}
+)  # fmt: skip
+RULES = rule_comparison.compare_rules(MEASURED, {"predicted": PREDICTED, "measured": MEASURED}, (9, 20))
+
+FIGURES = {
+    "weight_surface": lambda: charts.weight_surface(SEARCH, "title", "subtitle", kept=0.9),
+    "weight_surface where nothing keeps enough": lambda: charts.weight_surface(SEARCH, "title", kept=2),
+    "weight_surface of Eq. 9": lambda: charts.weight_surface(SEARCH, "title", value="relative"),
+    "efficiency": lambda: charts.efficiency(efficiency.quality_per_tflop(CONDITIONS, MEASURED, 0.25), "title"),
+    "relative_quality": lambda: charts.relative_quality(GAINS, "title"),
+    "relative_quality beside the paper's": lambda: charts.relative_quality(
+        GAINS, "title", published={"l_snr": 0.066, "d_sim": 0.084, "i_clip": 0.087}
+    ),
+    "against_oracle": lambda: charts.against_oracle(OURS, rules.steps_by_plateau(MEASURED), "title"),
+    "reliability": lambda: charts.reliability(reliability.reliability(score_table(0.5, prompts=8)), "title"),
+    "paraphrases": lambda: charts.paraphrases(WORDINGS, "title"),
+    "rules": lambda: charts.rules(RULES, "title", "subtitle"),
+    "systems": lambda: charts.systems(GAINED, "title"),
+    "combinations": lambda: charts.combinations(COMBINED, "title", "subtitle"),
+    "ablation": lambda: charts.metric_subsets(metric_subsets.compare_subsets(MEASURED, PREDICTED), "title"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_builds_survives_json_and_renders(name, tmp_path):
+    figure = FIGURES[name]()
+    again = alt.Chart.from_dict(json.loads(figure.to_json()))
+    assert again.to_dict() == figure.to_dict()
+    path = tmp_path / "figure.svg"
+    figure.save(path)
+    svg = path.read_text()
+    assert svg.count("<path") + svg.count("<text") > 10, "the figure is empty"
+    assert "NaN" not in svg
+
+
+def _marks(figure: alt.TopLevelMixin) -> list[dict]:
+    return [row for rows in figure.to_dict()["datasets"].values() for row in rows if "text" in row]
+
+
+def test_each_slice_marks_the_papers_point_and_the_best_that_may_be_chosen():
+    marks = _marks(charts.weight_surface(SEARCH, "title", kept=0.95))
+    paper_marks = [row for row in marks if row["text"] == "paper"]
+    assert {"w_l_snr": 0.3, "w_d_sim": 0.2, "text": "paper"} in paper_marks and len(paper_marks) == 3
+    first = SEARCH.filter(pl.col("kept") >= 0.95, w_i_clip=0.5).sort("efficiency").row(-1, named=True)
+    assert {"w_l_snr": first["w_l_snr"], "w_d_sim": first["w_d_sim"], "text": "best"} in marks
+    assert not [row for row in _marks(charts.weight_surface(SEARCH, "t", kept=2)) if row["text"] == "best"]
+
+
+def test_published_values_stand_beside_the_measured_ones():
+    marks = _marks(charts.relative_quality(GAINS, "title", published={"d_sim": 0.084}))
+    assert [row["mean"] for row in marks if row["text"] == "paper 8.4%"] == [pytest.approx(8.4)]
+
+
+def test_every_rule_is_drawn_from_every_source_of_curves():
+    spec = charts.rules(RULES, "title").to_dict()
+    drawn = {(row["curves"], row["rule"]) for rows in spec["datasets"].values() for row in rows}
+    assert drawn == set(RULES.select("curves", "rule").unique().rows())
+    headings = [panel["title"]["text"] for panel in spec["vconcat"][0]["hconcat"]]
+    assert headings == ["predicted curves", "measured curves"]

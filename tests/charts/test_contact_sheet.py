@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+
+from bfkit.charts.contact_sheet import FRAME, GAP, LINE, SCALE, contact_sheet, ladders
+
+
+def _at(sheet, x: int, y: int) -> tuple[int, ...]:
+    return sheet.getpixel((x, y))
+
+
+def test_pictures_stand_in_reading_order_and_keep_their_colours():
+    images = torch.zeros(3, 3, 8, 8)
+    images[0, 0] = images[1, 1] = images[2, 2] = 1.0
+    sheet = contact_sheet(images, ["red", "green", "blue"], columns=2, side=40)
+    side, gap = 40 * SCALE, GAP * SCALE
+    assert _at(sheet, gap + side // 2, gap + side // 2) == (255, 0, 0)
+    assert _at(sheet, 2 * gap + side + side // 2, gap + side // 2) == (0, 255, 0)
+    below = gap + side + LINE * SCALE + gap + side // 2
+    assert _at(sheet, gap + side // 2, below) == (0, 0, 255)
+
+
+def test_a_long_caption_makes_its_row_taller_and_stays_within_its_column():
+    images = torch.ones(2, 3, 8, 8) * 0.5
+    short = contact_sheet(images, ["a", "b"], columns=2, side=60)
+    long = contact_sheet(images, ["a crowd of many colorful shapes on a striped wall", ""], columns=2, side=60)
+    assert long.height > short.height and long.width == short.width
+    left = GAP * SCALE + 60 * SCALE
+    text = np.asarray(long)[left + 4 :, left : left + GAP * SCALE]
+    assert (text == 255).all(), "the caption runs into the gap between the columns"
+
+
+def test_only_the_marked_picture_is_framed():
+    images = torch.ones(2, 3, 8, 8)
+    plain = np.asarray(contact_sheet(images, ["", ""], columns=2, side=40))
+    marked = np.asarray(contact_sheet(images, ["", ""], columns=2, side=40, marked=[1]))
+    changed = (plain != marked).any(axis=(0, 2)).nonzero()[0]
+    assert changed.min() > 40 * SCALE
+
+
+def test_a_sheet_wants_a_caption_for_each_picture():
+    with pytest.raises(ValueError, match="1 captions for 2 pictures"):
+        contact_sheet(torch.zeros(2, 3, 8, 8), ["one"], columns=2)
+
+
+def test_ladders_put_each_prompt_above_its_pictures_and_frame_t_star():
+    pictures = torch.rand(3, 3, 8, 8)
+    sheet = ladders([("a wall", [1, 5, 9], 5, pictures), ("a park", [1, 5, 9], 9, pictures)], side=40)
+    frame = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
+    assert (frame == tuple(int(FRAME[i : i + 2], 16) for i in (1, 3, 5))).all(axis=1).sum() > 100

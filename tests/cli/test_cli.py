@@ -1,0 +1,166 @@
+"""The command line as a user meets it: what it prints, and one sentence and exit code 2 for bad input."""
+
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from bfkit import cli, study
+from bfkit.dataset.table import read_scores
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.profiles import PROFILES
+from bfkit.provenance import table_digest
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_steps_prints_each_metrics_plateau_and_t_star(capsys):
+    assert run("steps", "a white and empty wall", "a crowd of many colorful shapes on a striped green background") == 0
+    printed = capsys.readouterr().out
+    for word in ("a white and empty wall", "L-SNR", "D-SIM", "I-CLIP", "t*"):
+        assert word in printed
+
+
+def test_steps_notes_an_unknown_word_and_still_answers(capsys):
+    assert run("steps", "a zebra on a white wall") == 0
+    output = capsys.readouterr()
+    assert "note:" in output.err and "'zebra'" in output.err and "a zebra on a white wall" in output.out
+
+
+def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, capsys):
+    out, table = tmp_path / "shards", tmp_path / "scores.parquet"
+    assert run("dataset", "--prompts", 2, "--steps", 1, 2, "--out", out) == 0
+    before = {path: path.read_bytes() for path in out.glob("*.parquet")}
+    assert before
+    assert run("dataset", "--prompts", 2, "--steps", 1, 2, "--out", out, "--table", table) == 0
+    assert {path: path.read_bytes() for path in out.glob("*.parquet")} == before
+    rows = read_scores(table)
+    assert len(rows) == 2 * len(PROFILES["mini"].seeds) * 2
+    assert rows.equals(read_scores(out))
+    assert f"{len(rows):,} rows" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_train_learns_from_a_score_table_and_the_advisor_loads_it(tmp_path, capsys, monkeypatch):
+
+    assert run("train", "--out", tmp_path / "advisor") == 0
+    assert "error on" in capsys.readouterr().out
+    assert len(StepAdvisor.from_pretrained(tmp_path / "advisor").steps("a white and empty wall")) == 1
+
+
+@pytest.mark.slow
+def test_a_fresh_reproduction_draws_trains_and_reports_and_does_none_of_it_twice(tmp_path, capfd):
+    out = tmp_path / "reports"
+    asked = ("reproduce", "--fresh", "--prompts", 6, "--only", "04", "--out", out)
+    assert run(*asked) == 0
+    made = {path: path.stat().st_mtime_ns for folder in ("scores", "advisor") for path in (out / folder).rglob("*.*")}
+    assert len(read_scores(out / "scores")["prompt_id"].unique()) == 6
+    noted = json.loads((out / "manifest.json").read_text())["runs"]["04_scores"]["inputs"]
+    assert noted["scores"] not in ("", table_digest(PROFILES["mini"].scores))
+    capfd.readouterr()
+    assert run(*asked) == 0
+    assert "04_scores: up to date" in capfd.readouterr().out
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["steps", ""], "prompt 0 is empty"),
+        (["steps", "zebras galloping"], "no word of 'zebras galloping' is known"),
+        (["steps", "--profile", "sd9", "a wall"], "unknown profile 'sd9': choose one of mini"),
+        (["dataset", "--prompts", "0", "--out", "OUT"], "--prompts must be at least 1; got 0"),
+        (["dataset", "--prompts", "99999", "--out", "OUT"], "captions are dissimilar"),
+        (["dataset", "--prompts", "1", "--steps", "0", "--out", "OUT"], "whole number from 1 to 1000; got 0"),
+        (["dataset", "--prompts", "1", "--steps", "1001", "--out", "OUT"], "whole number from 1 to 1000; got 1001"),
+        (["train", "--profile", "sd2", "--out", "OUT"], "no score table is named: make one with `bfkit dataset"),
+        (["train", "--scores", "nowhere.parquet", "--out", "OUT"], "no score table at nowhere.parquet"),
+        (["reproduce", "--prompts", "5", "--out", "OUT"], "--prompts is the number of prompts to draw anew"),
+        (["reproduce", "--fresh", "--scores", "x", "--out", "OUT"], "give one of the two"),
+        (["reproduce", "--profile", "sd2", "--out", "OUT"], "sd2 has no scores of its own: make them with"),
+        (["reproduce", "--only", "77", "--out", "OUT"], "no notebook '77': choose from 00_tour"),
+        (
+            ["reproduce", "--only", "00", "-p", "color=red", "--out", "OUT"],
+            "none of these notebooks has a parameter 'color': there are advisor, scores",
+        ),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, capsys):
+    arguments = [str(tmp_path / "out") if argument == "OUT" else argument for argument in arguments]
+    assert run(*arguments) == 2
+    output = capsys.readouterr()
+    assert sentence in output.err and output.err.startswith("bfkit: ") and "Traceback" not in output.err
+    assert len(output.err.strip().splitlines()) == 1
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("damage", ["foreign", "truncated", "empty"])
+def test_a_damaged_score_table_is_named_and_left_alone(damage, tmp_path, capsys):
+    path = tmp_path / "scores.parquet"
+    pl.DataFrame({"x": range(1000)}).write_parquet(path)
+    if damage != "foreign":
+        path.write_bytes(path.read_bytes()[: 100 if damage == "truncated" else 0])
+    before = path.read_bytes()
+    assert run("train", "--scores", path, "--out", tmp_path / "advisor") == 2
+    assert str(path) in capsys.readouterr().err
+    assert path.read_bytes() == before and not (tmp_path / "advisor").exists()
+
+
+def test_the_installed_command_answers_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "bfkit.cli", "steps", " "], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2 and done.stderr == "bfkit: prompt 0 is empty: describe a picture in words\n"
+
+
+COMMANDS = (
+    "",
+    "steps",
+    "dataset",
+    "plan",
+    "train",
+    "compare",
+    "bench",
+    "reproduce",
+    "study",
+    "study build",
+    "study analyse",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    assert "usage: bfkit" in capsys.readouterr().out
+
+
+def test_a_study_is_built_and_analysed_from_the_command_line(tmp_path, capsys):
+    rows = []
+    for prompt in ("a wall", "a park"):
+        for condition, steps, gray in (("OURS", 5, 90), ("UNIFORM", 7, 120), ("REFERENCE", 65, 150)):
+            path = tmp_path / f"{prompt[2:]}-{condition}.png"
+            Image.new("RGB", (32, 32), (gray, gray, 40)).save(path)
+            rows.append({"prompt": prompt, "seed": 0, "condition": condition, "steps": steps, "image": str(path)})
+    pl.DataFrame(rows).write_csv(tmp_path / "pictures.csv")
+    options = ["--trials", 2, "--repeats", 0, "--checks", 0, "--practice", 0, "--orders", 2]
+    assert run("study", "build", tmp_path / "pictures.csv", "--out", tmp_path / "study", *options) == 0
+    assert (tmp_path / "study" / "index.html").is_file()
+    made = study.read_study(tmp_path / "study")
+    answers = study.simulate(made, study.Observers(participants=6, d_prime=1.0), seed=1)
+    answers.write_parquet(tmp_path / "answers.parquet")
+    assert run("study", "analyse", tmp_path / "answers.parquet", "--out", tmp_path / "report") == 0
+    assert "(simulated)" in capsys.readouterr().out
+    assert (tmp_path / "report" / "report.md").is_file()
+
+
+def test_pictures_that_are_not_there_are_one_sentence(tmp_path, capsys):
+    assert run("study", "build", tmp_path / "none.csv", "--out", tmp_path / "study") == 2
+    assert "none.csv" in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()

@@ -1,0 +1,369 @@
+"""Whatever ends or disturbs a run, the next one finishes with the rows of an undisturbed one. The real stack, small."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from dataset_helpers import assert_same_rows, contents, shard_files
+from diffusers import AutoencoderKL
+
+from bfkit import files
+from bfkit.dataset import shards
+from bfkit.dataset.build import build_dataset
+from bfkit.dataset.measure import picture_path
+from bfkit.dataset.table import read_scores
+from bfkit.mini.world import captioned_scenes
+
+PROMPTS = list(captioned_scenes(8, seed=3))  # four shards of two
+BRIEF = {"seeds": (0,), "step_counts": (1, 2), "batch": 2}
+RUN = """
+import sys
+from pathlib import Path
+from bfkit.dataset import shards
+from bfkit.dataset.build import build_dataset
+from bfkit.profiles import *
+shards.IMAGES_A_SHARD = 4
+try:
+    build_dataset({profile!r}, {prompts!r}, Path({folder!r}), **{options!r})
+except KeyboardInterrupt:
+    sys.exit(130)
+except OSError as error:
+    sys.exit(f"OSError: {{error}}")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shards():
+    """Two prompts of the brief profile a shard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "IMAGES_A_SHARD", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def brief(random_profile):
+    """A profile of few pictures, for data sets made again and again."""
+    return replace(random_profile, **BRIEF)
+
+
+@pytest.fixture(scope="module")
+def finished(brief, tmp_path_factory) -> Path:
+    """A data set made in one go, with its pictures; tests copy it before they change anything."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    build_dataset(brief, PROMPTS, folder, keep_images=True)
+    return folder
+
+
+@pytest.fixture
+def start(brief, tmp_path):
+    """Starts a run in a process of its own; whatever is left of it when the test ends is killed."""
+    started = []
+
+    def start_run(folder: Path, prompts=PROMPTS, before=None, **options) -> subprocess.Popen:
+        code = RUN.format(profile=brief, prompts=prompts, folder=str(folder), options=options)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # rows equal to the last bit
+        run = subprocess.Popen([sys.executable, "-c", code], env=environment, preexec_fn=before, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+        started.append(run)
+        return run
+
+    yield start_run
+    for run in started:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+
+
+def wait_for(what, run: subprocess.Popen) -> None:
+    """Wait until ``what()`` holds, as it must before the run ends."""
+    while not what():
+        assert run.poll() is None, f"it ended too early: {run.stderr.read()}"
+        time.sleep(0.01)
+
+
+def children(run: subprocess.Popen) -> list[int]:
+    """Process ids of a run's workers."""
+    listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(run.pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
+
+
+def fail_at_call(monkeypatch, number: int) -> None:
+    """Let the n-th picture batch from now on end the process's work, as a kill would."""
+    decode, calls = AutoencoderKL.decode, iter(range(number))
+
+    def failing(self, *args, **kwargs):
+        if next(calls, None) is None:
+            raise InterruptedError
+        return decode(self, *args, **kwargs)
+
+    monkeypatch.setattr(AutoencoderKL, "decode", failing)
+
+
+# --- kills ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2, 5, 7])
+def test_a_run_that_stops_anywhere_goes_on_and_draws_only_what_is_missing(
+    tmp_path, brief, finished, monkeypatch, batches
+):
+    """Each of the four shards takes two batches."""
+    with monkeypatch.context() as patch:
+        fail_at_call(patch, batches)
+        with pytest.raises(InterruptedError):
+            build_dataset(brief, PROMPTS, tmp_path)
+    before = contents(tmp_path)
+    assert len(before) == len(shard_files(tmp_path)) == batches // 2
+    fail_at_call(monkeypatch, 8 - 2 * (batches // 2))
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+    assert before.items() <= contents(tmp_path).items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_kill_9_loses_no_finished_shard_and_leaves_no_worker(tmp_path, brief, start, finished, workers):
+    run = start(tmp_path, workers=workers)
+    wait_for(lambda: shard_files(tmp_path), run)
+    workers_left = children(run)
+    assert len(workers_left) == (workers if workers > 1 else 0)
+    run.kill()
+    run.wait()
+    while any(Path(f"/proc/{worker}").exists() for worker in workers_left):
+        time.sleep(0.1)  # they end with the shard that they are at
+    before = {path.name: path.read_bytes() for path in shard_files(tmp_path)}
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+    assert before.items() <= contents(tmp_path).items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_ctrl_c_and_sigterm_end_a_run_at_once_and_without_a_word(tmp_path, brief, start, finished, workers, number):
+    run = start(tmp_path, workers=workers)
+    wait_for(lambda: shard_files(tmp_path), run)
+    os.killpg(run.pid, number)  # a terminal and Slurm signal the workers too
+    _, errors = run.communicate()
+    assert run.returncode == 130
+    assert "Traceback" not in errors and "leaked" not in errors
+    assert len(shard_files(tmp_path)) < 4 and not list(tmp_path.glob(".*"))
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+@pytest.mark.slow
+def test_the_shard_of_a_killed_worker_is_made_by_another(tmp_path, start, finished):
+    run = start(tmp_path, workers=2)
+    wait_for(lambda: shard_files(tmp_path), run)
+    os.kill(children(run)[0], signal.SIGKILL)
+    _, errors = run.communicate()
+    assert run.returncode == 0, errors
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+@pytest.mark.slow
+def test_workers_that_die_again_and_again_end_the_run_with_a_sentence(tmp_path, start):
+    run, stopped = start(tmp_path, workers=2), threading.Event()
+
+    def kill_all() -> None:
+        while not stopped.wait(0.05):
+            for worker in children(run):
+                os.kill(worker, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    _, errors = run.communicate()
+    stopped.set()
+    killer.join()
+    assert run.returncode == 1
+    assert "OSError: 6 workers died one after the other (the process was killed)" in errors.splitlines()[-1]
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut short", "empty", "a flipped bit", "zeros"])
+def test_a_lost_or_damaged_shard_is_made_again_and_no_other(tmp_path, brief, finished, monkeypatch, damage):
+    folder = shutil.copytree(finished, tmp_path / "dataset")
+    path = shard_files(folder)[1]
+    whole = path.read_bytes()
+    before = contents(folder)
+    path.write_bytes({
+        "lost": b"", "cut short": whole[:-100], "empty": b"", "zeros": bytes(len(whole)),
+        "a flipped bit": whole[:700] + bytes([whole[700] ^ 4]) + whole[701:],
+    }[damage])  # fmt: skip
+    if damage == "lost":
+        path.unlink()
+    fail_at_call(monkeypatch, 2)
+    build_dataset(brief, PROMPTS, folder)
+    assert_same_rows(read_scores(folder), read_scores(finished))
+    after = contents(folder)
+    assert {name for name in before if after[name] != before[name]} <= {path.name}
+
+
+def test_a_lost_picture_is_drawn_again(tmp_path, brief, finished, monkeypatch):
+    folder = shutil.copytree(finished, tmp_path / "dataset")
+    before = contents(folder)
+    picture_path(folder / "pictures", 3, 0, 2).unlink()
+    fail_at_call(monkeypatch, 2)
+    build_dataset(brief, PROMPTS, folder, keep_images=True)
+    after = contents(folder)
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in before if name.endswith(".webp"))
+
+
+# --- a full disk ----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_the_disk_does_not_take_leaves_nothing_of_itself(tmp_path):
+    path = tmp_path / "x.parquet"
+    files.write_file(path, b"old")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"x\.parquet cannot be written \(File too large\): see to the disk"):
+            files.write_file(path, bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert contents(tmp_path) == {"x.parquet": b"old"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"workers": 2}, {"keep_images": True}], ids=str)
+def test_a_disk_that_takes_no_more_ends_a_run_with_a_sentence_and_the_next_one_goes_on(
+    tmp_path, brief, start, finished, options
+):
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # bytes a file
+
+    run = start(tmp_path, before=limit, **options)
+    _, errors = run.communicate()
+    assert run.returncode == 1
+    assert errors.splitlines()[-1].startswith("OSError: ") and "see to the disk and run again" in errors
+    assert not shard_files(tmp_path) and not list(tmp_path.glob(".*"))
+    build_dataset(brief, PROMPTS, tmp_path, **{**options, "workers": 1})
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_was_finished(tmp_path, brief, finished):
+    """A real one, of 16 KB, where this user may mount it."""
+    mount = ["unshare", "-Urm", "bash", "-c"]
+    if subprocess.run([*mount, f"mount -t tmpfs none {tmp_path}"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    code = tmp_path / "run.py"
+    code.write_text(RUN.format(profile=brief, prompts=PROMPTS, folder=str(disk), options={}))
+    steps = f"mount -t tmpfs -o size=16k none {disk} && {sys.executable} {code}; e=$?; cp -a {disk} {kept}; exit $e"
+    ended = subprocess.run([*mount, steps], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "cannot be written (No space left on device): see to the disk" in ended.stderr.splitlines()[-1]
+    before = contents(kept)
+    assert 1 <= len(before) == len(shard_files(kept)) < 4
+    build_dataset(brief, PROMPTS, kept)
+    assert before.items() <= contents(kept).items()
+    assert_same_rows(read_scores(kept), read_scores(finished), tolerance=2e-4)
+
+
+# --- a broken picture -----------------------------------------------------------------------------------------------
+
+
+def test_a_nan_picture_is_named_after_all_other_shards_are_finished(tmp_path, brief, finished, monkeypatch):
+    with monkeypatch.context() as patch:
+        decode, calls = AutoencoderKL.decode, iter(range(100))
+
+        def broken_once(self, *args, **kwargs):
+            decoded = decode(self, *args, **kwargs)
+            if next(calls) == 3:  # of the second shard, the one-step pictures
+                decoded[0][1] = torch.nan
+            return decoded
+
+        patch.setattr(AutoencoderKL, "decode", broken_once)
+        with pytest.raises(ValueError, match=r"the picture of '.+', seed 0, 1 steps is broken: .*; 1 of 4 shards") as e:
+            build_dataset(brief, PROMPTS, tmp_path)
+    assert "\n" not in str(e.value)
+    assert sum(repr(prompt) in str(e.value) for prompt in PROMPTS) == 1
+    before = contents(tmp_path)
+    assert len(before) == len(shard_files(tmp_path)) == 3
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+    assert before.items() <= contents(tmp_path).items()
+
+
+# --- two runs at once -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_runs_in_one_folder_both_finish_with_the_same_rows(tmp_path, start, finished):
+    runs = [start(tmp_path), start(tmp_path)]
+    for run in runs:
+        _, errors = run.communicate()
+        assert run.returncode == 0, errors
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+    assert len(contents(tmp_path)) == 4
+
+
+def test_a_shard_that_another_run_has_finished_meanwhile_is_not_drawn(tmp_path, brief, finished, monkeypatch):
+    """The other run finishes everything while this one is at its first shard."""
+    decode, calls = AutoencoderKL.decode, []
+
+    def with_company(self, *args, **kwargs):
+        if not calls:
+            for path in shard_files(finished):
+                shutil.copy(path, tmp_path)
+        calls.append(1)
+        return decode(self, *args, **kwargs)
+
+    monkeypatch.setattr(AutoencoderKL, "decode", with_company)
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert len(calls) == 2
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+def test_temporary_files_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path, brief, finished):
+    folder = shutil.copytree(finished, tmp_path / "dataset")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    here = files._machine()
+
+    def leave(owner: str, days_ago: float = 0) -> Path:
+        path = folder / f".shard-000000-0123456789ab.parquet.{owner}-0a0a0a0a.tmp"
+        path.write_bytes(b"half")
+        os.utime(path, (then := time.time() - days_ago * files.DAY, then))
+        return path
+
+    living, elsewhere = leave(f"{here}-{os.getpid()}"), leave("another0-1")
+    dead, old, foreign = leave(f"{here}-{gone.pid}"), leave("another0-2", days_ago=1.1), folder / ".mine.tmp"
+    foreign.write_text("not ours")
+    os.utime(foreign, (0, 0))
+    build_dataset(brief, PROMPTS, folder)
+    assert living.exists() and elsewhere.exists() and foreign.exists()
+    assert not dead.exists() and not old.exists()
+    assert_same_rows(read_scores(folder), read_scores(finished))
+
+
+@pytest.mark.slow
+def test_what_a_killed_writer_left_behind_is_gone_after_the_next_run(tmp_path, brief, start, finished):
+    """Killed between the last byte and the move."""
+    code = "import os, signal; os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+    run = subprocess.run(
+        [sys.executable, "-c", code + RUN.format(profile=brief, prompts=PROMPTS, folder=str(tmp_path), options={})],
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == -signal.SIGKILL
+    (left,) = contents(tmp_path)
+    assert left.startswith(".shard-") and left.endswith(".tmp")
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert len(contents(tmp_path)) == len(shard_files(tmp_path)) == 4
+    assert_same_rows(read_scores(tmp_path), read_scores(finished), tolerance=2e-4)

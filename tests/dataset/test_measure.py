@@ -1,0 +1,139 @@
+"""A shard's rows do not depend on batches, memory or kept pictures; broken pictures are named."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from polars.testing import assert_frame_equal
+
+from bfkit import paper
+from bfkit.dataset.measure import BrokenPicture, measure_prompts, picture_path
+from bfkit.dataset.table import SCHEMA
+from bfkit.metrics.l_snr import LUMA
+from bfkit.models.pipelines import load_pipeline
+from bfkit.sampling.cost import tflops_per_evaluation
+from bfkit.sampling.generate import generate
+
+PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park"]
+
+
+@pytest.fixture
+def own_pipe(random_profile):
+    """A pipeline that a test may break, and that remembers nothing of other tests' batches."""
+    return load_pipeline(random_profile)
+
+
+@pytest.fixture
+def rows(own_pipe, scorer, random_profile):
+    def measure(**changes) -> pl.DataFrame:
+        return measure_prompts(own_pipe, scorer, replace(random_profile, **changes), PROMPTS, 5, tflops=2.0)
+
+    return measure
+
+
+def assert_same_rows(first: pl.DataFrame, second: pl.DataFrame, tolerance: float = 2e-4) -> None:
+    assert_frame_equal(first.drop("seconds"), second.drop("seconds"), abs_tol=tolerance, rel_tol=0)
+
+
+def hold_at_most(pipe, count: int) -> list[int]:
+    """Let the denoiser run out of memory beyond ``count`` rows; returns the sizes that were tried, as they come."""
+    tried, forward = [], pipe.unet.forward
+
+    def limited(sample, *args, **kwargs):
+        tried.append(len(sample))
+        if len(sample) > count:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(sample, *args, **kwargs)
+
+    pipe.unet.forward = limited
+    return tried
+
+
+def test_every_prompt_seed_and_step_count_has_one_row_in_order(rows, random_profile):
+    table = rows()
+    assert table.schema == SCHEMA
+    keys = [(5 + p, PROMPTS[p], s, t) for p in range(3) for s in random_profile.seeds for t in (1, 2, 4)]
+    assert table.select("prompt_id", "prompt", "seed", "steps").rows() == keys
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 64])
+def test_rows_do_not_depend_on_the_batch(rows, batch):
+    assert_same_rows(rows(batch=batch), rows(batch=4))
+
+
+def test_scores_are_those_of_pictures_drawn_one_step_count_at_a_time(rows, pipe, scorer, random_profile):
+    table = rows().filter(prompt_id=6, seed=1)
+    target = scorer.features(generate(pipe, [PROMPTS[1]], 4, profile=random_profile, seeds=[1]))
+    for steps in (1, 2, 4):
+        scores = scorer.score(generate(pipe, [PROMPTS[1]], steps, profile=random_profile, seeds=[1]), target)
+        for name in paper.METRICS:
+            assert table.filter(steps=steps)[name][0] == pytest.approx(scores[name].item(), abs=2e-4)
+
+
+def test_evaluations_are_those_really_made_and_cost_what_they_cost(rows):
+    table = rows()
+    made = dict(table.select("steps", "evals").unique().iter_rows())
+    assert made == {4: 4, 2: 1, 1: 0}, "all step counts share the first"
+    assert table["tflops"].to_list() == [2.0 * evals for evals in table["evals"]]
+    assert table.filter(pl.col("steps") > 1)["seconds"].min() > 0
+
+
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(rows, own_pipe):
+    undisturbed = rows(batch=4)
+    tried = hold_at_most(own_pipe, 2)  # one picture with guidance
+    assert_same_rows(rows(batch=6), undisturbed)
+    assert tried[:3] == [12, 6, 2]
+
+
+def test_the_size_that_fits_is_remembered_for_the_next_shard(rows, own_pipe):
+    tried = hold_at_most(own_pipe, 4)
+    rows(batch=6)
+    tried.clear()
+    rows(batch=6)
+    assert max(tried) <= 4
+
+
+def test_when_not_even_one_picture_fits_the_way_out_is_named(rows, own_pipe):
+    hold_at_most(own_pipe, 1)
+    with pytest.raises(ValueError, match=r"cpu has too little memory for one picture of mini at 64 pixels"):
+        rows(batch=4)
+
+
+def test_another_error_of_the_denoiser_is_not_taken_for_a_lack_of_memory(rows, own_pipe):
+    def broken(*args, **kwargs):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    own_pipe.unet.forward = broken
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        rows()
+
+
+def test_a_picture_with_values_that_are_no_numbers_is_named(rows, own_pipe):
+    decode = own_pipe.vae.decode
+
+    def poisoned(latents, *args, **kwargs):
+        images = decode(latents, *args, **kwargs)
+        if len(own_pipe.scheduler.timesteps) == 2:
+            images[0][-1, 0, 3, 3] = torch.nan
+        return images
+
+    own_pipe.vae.decode = poisoned
+    with pytest.raises(BrokenPicture, match=r"the picture of 'two red circles on a beach', seed 1, 2 steps is broken"):
+        rows(batch=4)  # the fourth picture is the second prompt's second seed
+
+
+def test_pictures_are_kept_if_asked_for(own_pipe, scorer, random_profile, tmp_path):
+    tflops = tflops_per_evaluation(own_pipe, random_profile)
+    table = measure_prompts(own_pipe, scorer, random_profile, PROMPTS[:2], 5, tflops, keep=tmp_path)
+    assert_same_rows(table, measure_prompts(own_pipe, scorer, random_profile, PROMPTS[:2], 5, tflops))
+    expected = {picture_path(tmp_path, i, s, t) for i in (5, 6) for s in random_profile.seeds for t in (1, 2, 4)}
+    assert set(tmp_path.rglob("*.webp")) == expected
+    drawn = generate(own_pipe, [PROMPTS[1]], 2, profile=random_profile, seeds=[1])[0].permute(1, 2, 0).numpy()
+    with Image.open(picture_path(tmp_path, 6, 1, 2)) as picture:
+        assert picture.size == (64, 64)
+        kept = np.asarray(picture, float) / 255
+    assert np.abs((kept - drawn) @ LUMA).mean() < 0.02, "WebP loses a little, of colours more than of light"
+    assert np.abs((kept[::-1] - drawn) @ LUMA).mean() > 0.04

@@ -1,0 +1,148 @@
+"""Rules against each other: equal totals in every row, planted winners, and metrics left out."""
+
+import numpy as np
+import polars as pl
+import pytest
+from curves import drawn_curves, falling_curves
+
+from bfkit import paper
+from bfkit.evaluation import metric_subsets, rule_comparison
+from bfkit.predictor import rules
+
+BUDGETS = (9, 20.5)
+
+
+def two_kinds(noise: float, seed: int = 0) -> dict[str, np.ndarray]:
+    """Sixty prompts, faint and quick or strong and slow, as a predictor with some noise might see them."""
+    rng = np.random.default_rng(seed)
+    strong = np.tile([False, True], 30)[:, None]
+    height, rate = np.where(strong, 0.6, 0.1), np.where(strong, 12.0, 6.0)
+    falling = (height + noise * rng.normal(size=(60, 1))) * np.exp(-np.arange(129) / rate)
+    return {"l_snr": falling / 3, "d_sim": falling, "i_clip": 1 - falling / 2}
+
+
+@pytest.fixture(scope="module")
+def frame() -> pl.DataFrame:
+    measured = two_kinds(0.0)
+    return rule_comparison.compare_rules(measured, {"predicted": two_kinds(0.02), "measured": measured}, BUDGETS)
+
+
+def test_the_worst_decile_is_the_mean_of_the_highest_tenth():
+    values = np.random.default_rng(0).permutation(np.arange(40.0))
+    assert rule_comparison.worst_decile(values) == (36 + 37 + 38 + 39) / 4
+    assert rule_comparison.worst_decile(np.array([3.0, 1, 2])) == 3
+    assert rule_comparison.worst_decile(np.stack([values, -values])).tolist() == [37.5, -1.5]
+
+
+def test_every_rule_source_and_metric_has_a_row_at_every_budget_and_all_cost_the_same(frame):
+    assert len(frame) == 2 * 2 * 4 * 4
+    assert set(frame["rule"]) == {known.label for known in rules.RULES.values()}
+    for (budget,), part in frame.group_by("budget"):
+        assert part["steps"].to_list() == pytest.approx([round(60 * budget) / 60] * len(part))
+
+
+def test_a_row_is_what_the_definitions_give(frame):
+    measured, predicted = two_kinds(0.0), two_kinds(0.02)
+    steps = rules.at_mean_cost("price", predicted, 9)
+    lost = rules.at_steps(measured["d_sim"] - measured["d_sim"][:, -1:], steps)
+    uniform = measured["d_sim"][:, 8] - measured["d_sim"][:, -1]
+    row = frame.row(
+        by_predicate=(pl.col("budget") == 9)
+        & (pl.col("curves") == "predicted")
+        & (pl.col("rule") == rules.RULES["price"].label)
+        & (pl.col("metric") == "d_sim"),
+        named=True,
+    )
+    assert row["loss"] == pytest.approx(lost.mean())
+    assert row["saved"] == pytest.approx(uniform.mean() - lost.mean())
+    assert row["worst"] == pytest.approx(np.sort(lost)[-6:].mean())
+    assert row["under"] == pytest.approx(np.mean(lost <= rule_comparison.TOLERABLE_LOSS))
+    goal = rules.at_mean_cost("price", measured, 9)
+    assert row["regret"] == pytest.approx(np.abs(steps - goal).mean())
+    for name in ("loss", "worst", "under", "saved"):
+        assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+
+
+def test_uniform_saves_nothing_and_the_measured_curves_regret_nothing(frame):
+    uniform = frame.filter(rule=rules.RULES["uniform"].label)
+    assert uniform["saved"].abs().max() == 0 and uniform["wilcoxon"].unique().to_list() == [1]
+    assert frame.filter(curves="measured")["regret"].max() == 0
+
+
+def test_nothing_loses_less_than_the_price_on_the_measured_curves(frame):
+    assert frame["above_best"].min() >= -1e-12
+    best = frame.filter(pl.col("rule") == rules.RULES["price"].label, curves="measured")
+    assert best["above_best"].abs().max() == 0
+
+
+def test_rules_that_read_height_win_where_height_tells_and_the_verdict_says_so(frame):
+    rows = frame.filter(metric="all", curves="predicted", budget=9.0).select("rule", "saved_low", "worst")
+    saved, worst = (
+        {rule: row for rule, *row in rows.iter_rows()}[rules.RULES[name].label] for name in ("price", "uniform")
+    )
+    assert saved[0] > 0 and saved[1] < worst[1]
+    sentence = rule_comparison.rules_finding(frame)
+    assert sentence.startswith("On predicted curves UNIFORM is beaten by") and "price at 9 steps" in sentence
+
+
+def test_where_all_prompts_are_alike_nothing_beats_uniform():
+    one = falling_curves(1)
+    alike = {name: np.repeat(values, 30, axis=0) for name, values in one.items()}
+    frame = rule_comparison.compare_rules(alike, {"predicted": drawn_curves(30)}, (20,))
+    assert "no rule beats UNIFORM" in rule_comparison.rules_finding(frame)
+
+
+def test_other_prompts_curves_are_refused():
+    with pytest.raises(ValueError, match="for 30 prompts: compare the same prompts"):
+        rule_comparison.compare_rules(drawn_curves(30), {"predicted": drawn_curves(29)}, (20,))
+
+
+# --- metrics left out ------------------------------------------------------------------------------------------------
+
+
+def test_the_sets_are_all_each_left_out_and_each_alone():
+    sets = metric_subsets.metric_sets(paper.METRICS)
+    assert list(sets) == ["all", "without L-SNR", "without D-SIM", "without I-CLIP",
+                          "L-SNR alone", "D-SIM alone", "I-CLIP alone"]  # fmt: skip
+    assert sets["without D-SIM"] == ["l_snr", "i_clip"] and sets["I-CLIP alone"] == ["i_clip"]
+
+
+def test_the_ablation_has_each_sets_own_cost_and_the_equal_one():
+    measured, predicted = drawn_curves(40), falling_curves(40)
+    frame = metric_subsets.compare_subsets(measured, predicted)
+    assert frame.group_by("cost").len()["len"].to_list() == [7, 7]
+    full = rules.steps_by_plateau(predicted)
+    assert frame.filter(cost="equal")["steps"].to_list() == pytest.approx([full.mean()] * 7)
+    own = frame.filter(cost="own")
+    alone = rules.steps_by_plateau({"d_sim": predicted["d_sim"]})
+    row = own.row(by_predicate=pl.col("metrics") == "D-SIM alone", named=True)
+    assert (row["steps"], row["spread"]) == (pytest.approx(alone.mean()), pytest.approx(alone.std()))
+    assert row["decides"] == np.mean(alone == full)
+    lost = rules.at_steps(rules.loss(measured), alone)
+    uniform = rules.at_steps(rules.loss(measured), rules.steps_by_uniform(measured, alone.mean()))
+    assert (row["all"], row["saved"]) == (pytest.approx(lost.mean()), pytest.approx((uniform - lost).mean()))
+    # t* is the last of the plateaus: leaving one out never asks for more steps, and some metric always decides
+    assert (own["steps"] <= own["steps"][0]).all()
+    assert own["decides"].sum() >= 1
+    assert own["agreement"][0] == pytest.approx(1)
+
+
+def test_an_ablation_of_a_single_metric_is_refused():
+    one = {"d_sim": drawn_curves(5)["d_sim"]}
+    with pytest.raises(ValueError, match="only d_sim was measured: an ablation needs two metrics"):
+        metric_subsets.compare_subsets(one, one)
+
+
+def test_the_verdict_on_metrics_names_the_best_reading_and_its_gain():
+    rows = [
+        ("equal", "all", 0.01),
+        ("equal", "without L-SNR", 0.02),
+        ("equal", "D-SIM alone", 0.03),
+        ("own", "all", 9.0),
+    ]
+    frame = pl.DataFrame(rows, schema=["cost", "metrics", "saved"], orient="row")
+    assert (
+        metric_subsets.subsets_finding(frame) == "Eq. 7 does best with D-SIM alone: +0.0200 against reading all three"
+    )
+    assert metric_subsets.subsets_finding(frame.head(2)).startswith("Eq. 7 does best without L-SNR: +0.0100")
+    assert metric_subsets.subsets_finding(frame.head(1)) == "Eq. 7 does best when it reads all three metrics"

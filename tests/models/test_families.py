@@ -1,0 +1,156 @@
+"""Every family that diffusers loads goes the same way: loaded, drawn, counted, measured; equal to the plain call."""
+
+from dataclasses import replace
+
+import families
+import pytest
+import torch
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from bfkit.dataset.build import build_dataset
+from bfkit.dataset.table import read_scores
+from bfkit.models.pipelines import denoiser, load_pipeline, picture_stage
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.profiles import PROFILES, Profile
+from bfkit.sampling import cost
+from bfkit.sampling.counting import counting
+from bfkit.sampling.generate import embed, generate, sample
+
+PROMPTS = ["a red circle", "three blue stars on a yellow background"]
+SEEDS = [3, 4]
+TOLERANCE = 1e-3  # a quarter of a grey level: batches of another size round differently
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*callback_steps.*:FutureWarning"),  # diffusers' combined Kandinsky calls so
+]
+
+
+@pytest.fixture(scope="module", params=list(families.BUILDERS))
+def family(request, tmp_path_factory) -> tuple[Profile, object]:
+    profile = families.save_tiny(request.param, tmp_path_factory.mktemp(request.param))
+    return profile, load_pipeline(profile)
+
+
+def plain_call(pipe, profile: Profile, prompt: str, steps: int, seed: int) -> torch.Tensor:
+    """What somebody would write with diffusers alone, one picture at a time."""
+    options = {"use_resolution_binning": False} if profile.name == "pixart" else {}
+    size = {"height": profile.image_size, "width": profile.image_size}
+    pictures = pipe(
+        prompt,
+        num_inference_steps=steps,
+        generator=torch.Generator().manual_seed(seed),
+        guidance_scale=profile.guidance,
+        output_type="np",
+        **size,
+        **options,
+    ).images
+    return torch.from_numpy(pictures[0]).permute(2, 0, 1)
+
+
+def test_every_profile_has_a_tiny_twin():
+    assert set(families.BUILDERS) | {"mini"} == set(PROFILES)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 9])
+def test_pictures_are_those_of_the_plain_call_at_every_step_count(family, steps):
+    profile, pipe = family
+    pictures = generate(pipe, PROMPTS, steps, profile=profile, seeds=SEEDS)
+    assert pictures.shape == (2, 3, profile.image_size, profile.image_size)
+    for prompt, seed, picture in zip(PROMPTS, SEEDS, pictures, strict=True):
+        expected = plain_call(pipe, profile, prompt, steps, seed)
+        torch.testing.assert_close(picture, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_prompt_seed_and_steps_all_change_the_picture(family):
+    profile, pipe = family
+    first = generate(pipe, PROMPTS[:1], 2, profile=profile, seeds=[1])
+    others = [
+        generate(pipe, PROMPTS[1:], 2, profile=profile, seeds=[1]),
+        generate(pipe, PROMPTS[:1], 2, profile=profile, seeds=[2]),
+        generate(pipe, PROMPTS[:1], 9, profile=profile, seeds=[1]),
+    ]
+    for other in others:
+        assert (first - other).abs().max() > 2 * TOLERANCE
+
+
+@torch.inference_mode()
+def test_all_step_counts_share_their_first_evaluation_and_nothing_else_changes(family):
+    profile, pipe = family
+    conditions = embed(pipe, profile, PROMPTS, SEEDS)
+    alone = [sample(pipe, profile, conditions, steps) for steps in (5, 3, 2, 1)]
+    made = []
+    with counting(pipe, profile, share_first=True) as count:
+        for steps, expected in zip((5, 3, 2, 1), alone, strict=True):
+            assert torch.equal(sample(pipe, profile, conditions, steps), expected)
+            made.append(count.take())
+    assert made == [5, 2, 1, 0]
+
+
+def test_a_scheduler_that_knows_spacing_gets_the_profiles(family):
+    profile, pipe = family
+    spacing = picture_stage(pipe, profile).scheduler.config.get("timestep_spacing", "linspace")
+    assert spacing == profile.spacing == "linspace"
+
+
+def test_without_guidance_two_pass_families_run_one(family):
+    profile, pipe = family
+    rows = []
+    handle = denoiser(pipe, profile).register_forward_pre_hook(
+        lambda module, args, kwargs: rows.append((args[0] if args else next(iter(kwargs.values()))).shape[0]),
+        with_kwargs=True,
+    )
+    try:
+        for guidance in (profile.guidance, 1.0):
+            generate(pipe, PROMPTS, 1, profile=replace(profile, guidance=guidance), seeds=SEEDS)
+    finally:
+        handle.remove()
+    assert rows == ([4, 2] if profile.family.two_passes else [2, 2])
+
+
+def test_cost_is_counted_and_guidance_doubles_it_where_it_takes_two_passes(family):
+    profile, pipe = family
+    guided = cost.tflops_per_evaluation(pipe, profile)
+    alone = cost.tflops_per_evaluation(pipe, replace(profile, guidance=1.0))
+    assert guided > 0
+    assert guided == pytest.approx(alone * (2 if profile.family.two_passes else 1))
+
+
+def test_the_data_set_command_serves_it(family, random_profile, tmp_path):
+    profile = replace(
+        family[0], clip=random_profile.clip, perceptual=random_profile.perceptual, seeds=(0, 1), step_counts=(1, 2, 4)
+    )
+    build_dataset(profile, PROMPTS, tmp_path)
+    rows = read_scores(tmp_path)
+    assert len(rows) == 2 * 2 * 3
+    assert rows.filter(steps=4)["d_sim"].abs().max() < 1e-5
+    assert dict(rows.select("steps", "evals").unique().iter_rows()) == {4: 4, 2: 1, 1: 0}
+
+
+def test_the_advisor_drives_it(family):
+    profile, pipe = family
+    advisor = StepAdvisor.from_pretrained("mini")
+    options = {"use_resolution_binning": False} if profile.name == "pixart" else {}
+    size = profile.image_size
+    pictures = advisor.generate(pipe, PROMPTS, guidance_scale=profile.guidance, height=size, width=size, **options)
+    assert [picture.size for picture in pictures] == [(size, size)] * 2
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (GatedRepoError, "is gated: accept its licence"),
+        (RepositoryNotFoundError, "there is no model some/model on the hub, or it is private"),
+        (LocalEntryNotFoundError, "is not on this machine and the hub cannot be reached"),
+        (ValueError, r"does not load as a text-to-image pipeline \(wrong\)"),
+    ],
+)
+def test_a_hub_id_that_does_not_load_is_one_sentence_with_a_way_out(monkeypatch, cause, words):
+    """The errors are the hub client's own; only the network is missing."""
+
+    def fail(*args, **options):
+        error = cause.__new__(cause)
+        Exception.__init__(error, "wrong")
+        raise OSError("wrong") from error
+
+    monkeypatch.setattr("bfkit.models.pipelines.AutoPipelineForText2Image.from_pretrained", fail)
+    with pytest.raises(FileNotFoundError, match=f"some/model.*{words}.*local folder|{words}.*local folder"):
+        load_pipeline(replace(PROFILES["sd2"], pipeline="some/model"))

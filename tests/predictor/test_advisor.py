@@ -1,0 +1,122 @@
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from bfkit import paper
+from bfkit.metrics.registry import METRICS
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.predictor.model import fit_predictors, relative_to, save_predictors
+from bfkit.predictor.plateau import plateau_step, plateau_steps
+from bfkit.profiles import PredictorSettings
+
+PROMPTS = ["a white and empty wall", "a crowd of many colorful shapes on a striped green background", "a red circle"]
+
+
+@pytest.fixture(scope="module")
+def advisor(scorer, tmp_path_factory, random_folder) -> StepAdvisor:
+    """Networks that learned a curve of their own for each metric, saved and loaded as the shipped ones are."""
+    steps = np.arange(1, 130)
+    curves = {
+        "l_snr": np.stack([0.1 / steps**power for power in (0.5, 1.0, 2.0)]),
+        "d_sim": np.stack([0.8 / steps**power for power in (0.3, 0.6, 1.2)]),
+        "i_clip": np.stack([1 - 0.7 / steps**power for power in (0.4, 0.8, 1.6)]),
+    }
+    settings = PredictorSettings(layers=1, hidden=8, mlp=16, batch=3, rate=1e-2, epochs=dict.fromkeys(curves, 30))
+    fitted = fit_predictors(scorer.clip.embed_texts(PROMPTS).cpu(), curves, settings)
+    folder = tmp_path_factory.mktemp("advisor")
+    save_predictors(fitted, folder, {"clip": relative_to(folder, random_folder / "clip"), "examples": PROMPTS[:2]})
+    return StepAdvisor.from_pretrained(folder)
+
+
+def test_curves_has_a_row_for_each_prompt_metric_and_step(advisor):
+    frame = advisor.curves(PROMPTS)
+    assert frame.columns == ["prompt", "metric", "steps", "value"]
+    assert frame.group_by("prompt", "metric").len()["len"].unique().to_list() == [paper.TARGET_STEPS]
+    assert frame["steps"].min() == 1 and frame["steps"].max() == paper.TARGET_STEPS
+    assert frame["value"].is_between(0, 1).all()
+
+
+def test_steps_are_the_plateaus_of_the_curves_and_t_star_the_last(advisor):
+    curves, plan = advisor.curves(PROMPTS), advisor.steps(PROMPTS)
+    assert plan.columns == ["prompt", "l_snr", "d_sim", "i_clip", "steps"]
+    assert plan["prompt"].to_list() == PROMPTS
+    for row in plan.iter_rows(named=True):
+        own = {name: curves.filter(prompt=row["prompt"], metric=name).sort("steps")["value"] for name in METRICS}
+        for name, values in own.items():
+            assert row[name] == plateau_step(values, paper.WEIGHTS[name], METRICS[name].lower_is_better)
+        assert row["steps"] == plateau_steps(own, paper.WEIGHTS) == max(row[name] for name in METRICS)
+
+
+def test_a_prompt_gets_the_same_answer_alone_as_in_company(advisor):
+    together = advisor.steps(PROMPTS)
+    for row, prompt in enumerate(PROMPTS):
+        assert advisor.steps(prompt).row(0) == together.row(row)
+
+
+def test_other_weights_give_other_steps(advisor):
+    strict = replace(advisor, weights=dict.fromkeys(METRICS, 5.0))
+    generous = replace(advisor, weights=dict.fromkeys(METRICS, 0.0))
+    assert (strict.steps(PROMPTS)["steps"] < generous.steps(PROMPTS)["steps"]).all()
+
+
+def test_generate_draws_each_prompt_in_its_own_steps_and_returns_them_in_the_order_asked(advisor, pipe):
+    plan = advisor.steps(PROMPTS)
+    pictures = advisor.generate(pipe, PROMPTS, seeds=[3, 1, 2], guidance_scale=2.0, output_type="np", batch=2)
+    for row, (prompt, steps) in enumerate(plan.select("prompt", "steps").iter_rows()):
+        alone = pipe(
+            prompt,
+            num_inference_steps=steps,
+            generator=torch.Generator().manual_seed([3, 1, 2][row]),
+            guidance_scale=2.0,
+            output_type="np",
+        ).images[0]
+        np.testing.assert_allclose(pictures[row], alone, atol=1e-4)
+
+
+def test_generate_wants_a_seed_for_each_prompt(advisor, pipe):
+    with pytest.raises(ValueError, match="1 seeds for 3 prompts"):
+        advisor.generate(pipe, PROMPTS, seeds=[1])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"),
+    [([], "no prompts"), (["a wall", " "], "prompt 1 is empty"), (["a wall", 7], "prompt 1 is int 7, not text")],
+)
+def test_bad_prompts_are_named(advisor, prompts, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        advisor.steps(prompts)
+
+
+def test_an_unknown_word_is_warned_of_by_name(advisor):
+    with pytest.warns(UserWarning, match="does not know 'zebra'"):
+        advisor.steps("a zebra on a white wall")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        advisor.steps(PROMPTS)
+
+
+def test_a_prompt_of_unknown_words_alone_is_refused_with_examples(advisor):
+    with pytest.raises(ValueError, match=r"no word of 'zebras galloping' is known.*a white and empty wall"):
+        advisor.steps("zebras galloping")
+
+
+def test_a_very_long_prompt_is_read_as_far_as_the_text_model_reads(advisor):
+    frame = advisor.steps("a crowd of many colorful shapes " * 60)
+    assert frame["steps"].is_between(1, paper.TARGET_STEPS).all()
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+        StepAdvisor.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no advisor 'nowhere': name a folder or one of mini"):
+        StepAdvisor.from_pretrained("nowhere")
+
+
+def test_frames_can_be_joined_on_the_prompt(advisor):
+    joined = advisor.curves(PROMPTS).join(advisor.steps(PROMPTS).rename({"steps": "t_star"}), on="prompt")
+    at_plateau = joined.filter(pl.col("steps") == pl.col("t_star"))
+    assert len(at_plateau) == len(PROMPTS) * len(METRICS)

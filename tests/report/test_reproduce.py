@@ -1,0 +1,266 @@
+"""Real papermill runs of small notebooks: what is written, where it comes from, and what a failure leaves behind."""
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import nbformat
+import papermill
+import polars as pl
+import pytest
+from browsers import browsing, needs_browser
+
+from bfkit import provenance
+from bfkit.dataset.table import SCHEMA, read_table, write_table
+from bfkit.profiles import PROFILES, get_profile
+from bfkit.report import reproduce
+from bfkit.report.artifacts import Report, to_markdown
+
+HEADER = 'profile = "mini"\nout = None\nsize = 3'
+BODY = """
+import altair as alt
+import polars as pl
+from bfkit import Report
+report = Report("{name}", out)
+frame = pl.DataFrame({{"x": list(range(size)), "text": ["a <b> & c"] * size}})
+chart = alt.Chart(frame).mark_bar().encode(x="x:Q", y="text:N")
+report.figure("{name}_bars", chart, "Bars of {name} & <others>")
+report.table("{name}_rows", frame, "Rows")
+report.number("rows", size, 2, "d")
+"""
+
+
+def write_notebook(folder: Path, name: str, body: str | None = None, header: str = HEADER) -> None:
+    header = nbformat.v4.new_code_cell(header, metadata={"tags": ["parameters"]})
+    cells = [nbformat.v4.new_markdown_cell(f"# {name}"), header]
+    cells.append(nbformat.v4.new_code_cell(BODY.format(name=name) if body is None else body))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    write_notebook(folder, "00_first")
+    write_notebook(folder, "01_second")
+    monkeypatch.setattr(reproduce, "NOTEBOOKS", folder)
+    monkeypatch.setattr(reproduce, "EXPLORED", 1)
+    return folder
+
+
+def write_scores(path: Path) -> Path:
+    """The first prompts of the shipped table."""
+    shipped, noted = read_table(Path(PROFILES["mini"].scores))
+    write_table(shipped.filter(pl.col("prompt_id") < 20), path, noted)
+    return path
+
+
+def manifest(out: Path) -> dict:
+    return json.loads((out / "manifest.json").read_text())
+
+
+def test_a_run_writes_figures_tables_a_page_and_where_each_came_from(notebooks, tmp_path):
+    out = tmp_path / "reports"
+    page = reproduce.run(PROFILES["mini"], out, parameters={"size": 4})
+    found = manifest(out)
+    assert [(a["notebook"], a["name"]) for a in found["artifacts"]] == [
+        ("00_first", "00_first_bars"),
+        ("00_first", "00_first_rows"),
+        ("01_second", "01_second_bars"),
+        ("01_second", "01_second_rows"),
+        ("explorer", "explorer"),
+    ]
+    assert found["numbers"][0] == {"kind": "number", "name": "rows", "value": "4", "paper": "2", "notebook": "00_first"}
+    for artifact in found["artifacts"]:
+        for file, digest in artifact["files"].items():
+            assert hashlib.sha256((out / file).read_bytes()).hexdigest().startswith(digest)
+    assert found["runs"]["00_first"]["parameters"] == {"profile": "mini", "size": 4}
+    assert len(pl.read_csv(out / "tables" / "00_first_rows.csv")) == 4
+    text = page.read_text()
+    assert "Bars of 00_first &amp; &lt;others&gt;" in text and "a &lt;b&gt; &amp; c" in text
+    for link in ("figures/00_first_bars.svg", "notebooks/01_second.html", "explorer.html"):
+        assert link in text and (out / link).is_file()
+    assert "miniature" in text and str(tmp_path) not in text + json.dumps(found)
+
+    # a second run has nothing to do
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*.*")}
+    reproduce.run(PROFILES["mini"], out, parameters={"size": 4})
+    assert {path for path in written if path.stat().st_mtime_ns != written[path]} == {page}
+
+    # running one notebook again keeps what the other reported
+    reproduce.run(PROFILES["mini"], out, only=["01"], parameters={"size": 2})
+    again = manifest(out)
+    assert len(again["artifacts"]) == 5
+    assert again["runs"]["00_first"] == found["runs"]["00_first"]
+    assert again["runs"]["01_second"]["parameters"]["size"] == 2
+
+
+@pytest.mark.slow
+def test_what_is_up_to_date_is_skipped_until_its_source_its_files_or_its_inputs_change(notebooks, tmp_path, capsys):
+    out, profile = tmp_path / "reports", PROFILES["mini"]
+
+    def ran(**options: object) -> list[str]:
+        capsys.readouterr()
+        reproduce.run(profile, out, only=["00", "01"], **options)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+        return [line.split()[1] for line in lines if "up to date" not in line]
+
+    assert ran() == ["00_first", "01_second"]
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    assert ran() == []
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    write_notebook(notebooks, "01_second", BODY.format(name="01_second") + "\nsize")
+    assert ran() == ["01_second"]
+    (out / "tables" / "00_first_rows.csv").write_text("x,text\n0,forged\n")
+    assert ran() == ["00_first"]
+    assert "forged" not in (out / "index.html").read_text()
+    assert ran(parameters={"size": 5}) == ["00_first", "01_second"]
+    profile = get_profile("mini", scores=write_scores(tmp_path / "own.parquet"))
+    assert ran(parameters={"size": 5}) == ["00_first", "01_second"], "other scores, other results"
+    assert ran(parameters={"size": 5}, force=True) == ["00_first", "01_second"]
+
+
+@pytest.mark.slow
+@needs_browser
+def test_a_reader_finds_every_picture_and_page_and_moves_the_explorers_slider(notebooks, tmp_path):
+    page = reproduce.run(PROFILES["mini"], tmp_path / "reports")
+    with browsing(tmp_path / "chromium") as browser:
+        browser.get(page.as_uri())
+        shown = browser.execute_script(
+            "return [...document.images].map((image) => { image.loading = 'eager'; return image; })"
+            ".map((image) => image.decode().then(() => image.naturalWidth)).reduce("
+            "(all, one) => all.then((done) => one.then((width) => [...done, width])), Promise.resolve([]))"
+        )
+        assert len(shown) == 2 and min(shown) > 100
+        rows = browser.find_elements("css selector", "#abstract tr")
+        assert rows[1].text == "rows 3 2 00 first"
+        links = [link.get_attribute("href") for link in browser.find_elements("css selector", "a[href]")]
+        files = {Path(unquote(urlparse(link).path)) for link in links}
+        assert {path.name for path in files} >= {"explorer.html", "00_first.html", "manifest.json"}
+        assert all(path.is_file() for path in files)
+        browser.get((page.parent / "explorer.html").as_uri())
+        before = browser.find_element("css selector", ".star b").text
+        browser.execute_script(
+            "for (const slider of document.querySelectorAll('input[type=range]')) {"
+            "slider.value = slider.min; slider.dispatchEvent(new Event('input')); }"
+        )
+        assert browser.find_element("css selector", ".star b").text != before
+        assert browser.get_log("browser") == []
+
+
+def test_a_folder_with_another_profiles_report_is_refused(notebooks, tmp_path):
+    reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["00"])
+    other = replace(PROFILES["mini"], name="sd2")
+    before = (tmp_path / "reports" / "index.html").read_text()
+    with pytest.raises(ValueError, match="holds a report of mini: name another folder with --out"):
+        reproduce.run(other, tmp_path / "reports", only=["00"])
+    assert (tmp_path / "reports" / "index.html").read_text() == before
+    (tmp_path / "reports" / "manifest.json").write_text("[1, 2")
+    with pytest.raises(ValueError, match=r"manifest.json is no manifest of a report: name another folder"):
+        reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["00"])
+
+
+def test_a_profile_without_scores_or_a_comparison_is_told_how_to_make_them(notebooks, tmp_path, capsys):
+    with pytest.raises(ValueError, match="sd2 has no scores of its own: make them with `bfkit dataset --profile sd2"):
+        reproduce.run(PROFILES["sd2"], tmp_path / "reports")
+    with pytest.raises(ValueError, match="mini has no advisor of its own: train one with `bfkit train --profile mini"):
+        reproduce.run(replace(PROFILES["mini"], advisor=""), tmp_path / "reports")
+    write_notebook(notebooks, "01_second", "systems", HEADER + "\nsystems = None")
+    uncompared = replace(PROFILES["mini"], systems="")
+    with pytest.raises(ValueError, match="01_second: left out, for want of a comparison"):
+        reproduce.run(uncompared, tmp_path / "reports", only=["01"])
+    reproduce.run(uncompared, tmp_path / "reports")
+    assert "make one with `bfkit compare --profile mini" in capsys.readouterr().out
+    assert list(manifest(tmp_path / "reports")["runs"]) == ["00_first", "explorer"]
+
+
+def test_unknown_notebooks_and_parameters_are_refused_before_anything_runs(notebooks, tmp_path):
+    with pytest.raises(ValueError, match="no notebook '07': choose from 00_first, 01_second"):
+        reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["07"])
+    with pytest.raises(ValueError, match="none of these notebooks has a parameter 'sise': there are size"):
+        reproduce.run(PROFILES["mini"], tmp_path / "reports", parameters={"sise": 4})
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_failing_notebook_is_named_and_what_it_and_the_others_reported_stays(notebooks, tmp_path):
+    write_notebook(notebooks, "02_third")
+    write_notebook(notebooks, "01_second", BODY.format(name="01_second") + "\nraise RuntimeError('the dog ate it')")
+    with pytest.raises(reproduce.NotebookError, match="1 of 3 failed, 01_second"):
+        reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["00", "01", "02"])
+    assert (tmp_path / "reports" / "tables" / "01_second_rows.csv").is_file()
+    assert list(manifest(tmp_path / "reports")["runs"]) == ["00_first", "01_second", "02_third"]
+    page = (tmp_path / "reports" / "index.html").read_text()
+    assert "It stopped in cell 3: RuntimeError: the dog ate it" in page
+    assert "01_second_rows" in page and "02_third_rows" in page
+    assert "the dog ate it" in (tmp_path / "reports" / "notebooks" / "01_second.html").read_text()
+
+
+def test_a_report_without_a_folder_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pl.DataFrame({"x": [1]})
+    assert Report("00_first").table("rows", frame, "Rows") is frame
+    assert not list(tmp_path.iterdir())
+
+
+def test_markdown_tables_round_numbers_and_escape_bars():
+    frame = pl.DataFrame({"name": ["a|b"], "value": [0.123456], "count": [7]})
+    assert to_markdown(frame) == "| name | value | count |\n| --- | --: | --: |\n| a\\|b | 0.123 | 7 |"
+
+
+LONG = " ".join(["a red circle beside a blue square on a white wall and"] * 30)
+ODD = {
+    "one prompt": lambda rows: rows.filter(prompt_id=rows["prompt_id"][0]),
+    "two prompts": lambda rows: rows.filter(pl.col("prompt_id").is_in(rows["prompt_id"].unique().sort()[:2].to_list())),
+    "one seed": lambda rows: rows.filter(seed=0),
+    "a gap": lambda rows: rows.filter((pl.col("prompt_id") != rows["prompt_id"][0]) | (pl.col("steps") != 33)),
+    "no plateau": lambda rows: rows.with_columns(
+        l_snr=1 - pl.col("steps") / 200, d_sim=1 - pl.col("steps") / 129, i_clip=pl.col("steps") / 129
+    ),
+    "flat": lambda rows: rows.with_columns(l_snr=pl.lit(0.5), d_sim=pl.lit(0.0), i_clip=pl.lit(1.0)),
+    "other alphabets, 300 words": lambda rows: rows.with_columns(
+        pl.col("prompt_id").replace_strict(
+            {0: "ein grüner Kreis, 赤い丸 🔴 <b>&</b>", 1: LONG}, default=pl.col("prompt"), return_dtype=pl.String
+        ).alias("prompt")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("oddity", ODD)
+def test_an_odd_table_gives_every_figure_or_a_sentence(oddity, tmp_path):
+    shipped, noted = read_table(Path(PROFILES["mini"].scores))
+    few = shipped.filter(pl.col("prompt_id").is_in(shipped["prompt_id"].unique().sort()[:40].to_list()))
+    path = tmp_path / "table.parquet"
+    write_table(ODD[oddity](few).cast(dict(SCHEMA)), path, noted)
+    out = tmp_path / "reports"
+    with suppress(reproduce.NotebookError):
+        reproduce.run(get_profile("mini", scores=path), out, only=["04", "06"])
+    for name, done in manifest(out)["runs"].items():
+        assert not done["failure"] or "ValueError: " in done["failure"], f"{name}: {done['failure']}"
+    assert len(manifest(out)["artifacts"]) >= 2
+
+
+def test_the_shipped_notebooks_are_lessons_without_outputs_or_definitions():
+    paths = reproduce.choose()
+    assert [path.stem[:2] for path in paths] == [f"{number:02d}" for number in range(len(paths))]
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert not any(cell.outputs or cell.execution_count for cell in code), f"{path.name} has outputs"
+        assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
+        assert any("assert " in cell.source for cell in code), f"{path.name} states no claim"
+        assert len(code) <= 15
+        assert list(papermill.inspect_notebook(path))[:3] == ["profile", "scores", "advisor"]
+
+
+def test_every_table_that_the_library_ships_counts_as_an_input():
+    """A lesson that reads a shipped file must run again when that file changes."""
+    package = Path(provenance.__file__).parent
+    hashed = provenance.SOURCES | provenance.DECIDING | {".parquet"}
+    shipped = {path.suffix for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {".csv", ".parquet", ".safetensors"} <= shipped
+    assert shipped - {".md", ".typed"} <= hashed
