@@ -4,9 +4,8 @@ Both of a pair do the same work and are called in turn after a warm-up; what cou
 """
 
 import json
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from tqdm.auto import tqdm
 
 from bfkit import paper
 from bfkit.dataset.captions import mini_captions
-from bfkit.dataset.curves import mean_curves
 from bfkit.dataset.prompts import select_dissimilar
-from bfkit.dataset.table import SCHEMA, split_by_prompt
 from bfkit.devices import hardware
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
 from bfkit.models.dreamsim import SIDE, DreamSim, Tower
@@ -32,31 +29,8 @@ from bfkit.sampling import generate
 from bfkit.sampling.counting import counting
 
 from . import sd2_gpu
-
-REPEATS = 3
-ROWS = paper.IMAGES
-
-
-def side_by_side(ours: Callable[[], Any], plain: Callable[[], Any], repeats: int = REPEATS) -> dict[str, float]:
-    """Median seconds of both, called in turn, and the median ratio plain / ours with its least and most."""
-    ours(), plain()
-    pairs = []
-    for _ in range(repeats):
-        times = []
-        for run in (ours, plain):
-            began = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - began)
-        pairs.append(times)
-    ratios = sorted(plain_ / ours_ for ours_, plain_ in pairs)
-    return {
-        "ours_seconds": statistics.median(pair[0] for pair in pairs),
-        "plain_seconds": statistics.median(pair[1] for pair in pairs),
-        "ratio": statistics.median(ratios),
-        "least": ratios[0],
-        "most": ratios[-1],
-    }
-
+from .queries import queries
+from .timing import side_by_side
 
 # --- one function a pair: what it is, beside what, and how large -----------------------------------------------------
 
@@ -175,59 +149,6 @@ def prediction(count: int = 256) -> dict[str, Any]:
     texts = list(mini_captions(count))
     pair = side_by_side(lambda: advisor.steps(texts), lambda: [advisor.steps([text]) for text in texts])
     return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts", **pair}
-
-
-def _many_rows(rows: int) -> pl.DataFrame:
-    """A score table of that many rows, with made-up values: only its size counts here."""
-    rng, counts, seeds = np.random.default_rng(0), paper.STEP_COUNTS, paper.SEEDS
-    number = np.arange(rows)
-    prompt = number // (len(counts) * seeds)
-    return pl.DataFrame(
-        {
-            "prompt_id": prompt,
-            "prompt": pl.Series([f"caption {i}" for i in range(prompt[-1] + 1)]).gather(prompt),
-            "seed": number // len(counts) % seeds,
-            "steps": np.asarray(counts)[number % len(counts)],
-            **{name: rng.random(rows, dtype=np.float32) for name in paper.METRICS},
-            "evals": 0,
-            "seconds": 0.0,
-            "tflops": 0.0,
-        }
-    ).cast(dict(SCHEMA))
-
-
-def queries(rows: int = ROWS) -> Iterator[dict[str, Any]]:
-    """What is asked of a score table of the paper's size: mean curves, one prompt's rows, the split; beside pandas."""
-    import pandas as pd
-
-    ours = _many_rows(rows)
-    plain = pd.DataFrame({name: ours[name].to_numpy() for name in ours.columns})
-    names = list(paper.METRICS)
-
-    def halves(held_out: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-        whole = plain.groupby("prompt_id")["steps"].transform("nunique") == plain["steps"].nunique()
-        return plain[whole & ~held_out], plain[whole & held_out]
-
-    pairs = {
-        "mean curves of every prompt": (
-            lambda: mean_curves(ours),
-            lambda: plain.groupby(["prompt_id", "prompt", "steps"])[names].mean(),
-        ),
-        "mean over the table at each step count": (
-            lambda: ours.group_by("steps").agg(pl.col(names).mean()),
-            lambda: plain.groupby("steps")[names].mean(),
-        ),
-        "one prompt's rows": (
-            lambda: ours.filter(pl.col("prompt_id") == 777),
-            lambda: plain[plain["prompt_id"] == 777],
-        ),
-        "split by prompt": (
-            lambda: split_by_prompt(ours),
-            lambda: halves(plain["prompt_id"].isin(plain["prompt_id"].drop_duplicates().sample(frac=0.1))),
-        ),
-    }
-    for name, (one, other) in pairs.items():
-        yield {"what": f"query: {name}", "plain": "pandas", "size": f"{rows:,} rows", **side_by_side(one, other)}
 
 
 # --- the run --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from families import sd2
 
 from bfkit import paper
-from bfkit.benchmarks import sd2_gpu, suite
+from bfkit.benchmarks import queries, sd2_gpu, suite
 from bfkit.dataset.table import SCHEMA
 
 
@@ -61,12 +61,12 @@ def test_the_loop_beside_the_selection_keeps_the_same_rows(monkeypatch):
 
 
 def test_queries_are_asked_of_a_table_of_the_papers_shape():
-    table = suite._many_rows(4 * 12 * 50)
+    table = queries._many_rows(4 * 12 * 50)
     assert table.schema == SCHEMA
     assert table["prompt"].n_unique() == 50
     assert table.group_by("prompt_id", "seed").len()["len"].unique().to_list() == [12]
     assert set(table["steps"].unique()) == set(paper.STEP_COUNTS)
-    found = list(suite.queries(4 * 12 * 800))
+    found = list(queries.queries(4 * 12 * 800))
     assert len(found) == 4
     assert all(row["plain"] == "pandas" for row in found)
 
