@@ -86,7 +86,7 @@ def _describe_crowd(things: Sequence[Thing], rng: random.Random) -> str:
     return rng.choice(CROWD_FRAMES).format(many=many, things=f"{color}{plural}")
 
 
-def _describe_things(scene: Scene, rng: random.Random) -> str:
+def _describe_things(scene: Scene, rng: random.Random, detailed: bool) -> str:
     things = scene.things
     if scene.arrangement == "crowd":
         return _describe_crowd(things, rng)
@@ -106,18 +106,21 @@ def _describe_things(scene: Scene, rng: random.Random) -> str:
         phrase = f"{_size_word(group, rng)}{color} {_name(group[0], rng, plural=count > 1)}"
         phrases.append(_article(phrase) if count == 1 else f"{NUMBERS[count]} {phrase}")
     text = _join(phrases)
-    if scene.arrangement == "single" and rng.random() < 0.4:
+    if scene.arrangement == "single" and (rng.random() < 0.4 or detailed):
         column, row = (round((c - 0.5) / 0.23) for c in (things[0].x, things[0].y))
         text += " " + CORNERS[max(-1, min(1, column)), max(-1, min(1, row))]
     return text
 
 
-def describe(scene: Scene, rng: random.Random) -> str:
-    """One of the scene's captions, drawn by ``rng``; every word of it is true of the scene."""
+def describe(scene: Scene, rng: random.Random, detailed: bool = False) -> str:
+    """One of the scene's captions, drawn by ``rng``; every word of it is true of the scene.
+
+    A ``detailed`` one says where things are wherever words suffice: what a painter learns most from.
+    """
     ground, empty = _describe_ground(scene.ground, rng)
     if not scene.things:
         return rng.choice(EMPTY_FRAMES).format(ground=ground, empty=empty)
-    things = _describe_things(scene, rng)
+    things = _describe_things(scene, rng, detailed)
     plural = len(scene.things) > 1 and not things.startswith(("a ", "an "))
     on = "in" if scene.ground.kind in ("park", "meadow", "night") else "on"
     return rng.choice(FRAMES).format(things=things, ground=ground, on=on, are="are" if plural else "is")

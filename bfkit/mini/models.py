@@ -28,6 +28,7 @@ from .world import GROUNDS, SHAPE_NAMES, VOCABULARY
 
 IMAGE_SIZE = 64
 LATENT_CHANNELS = 4
+UNET_WIDTHS = (32, 64, 128)  # at 16 x 16, 8 x 8 and 4 x 4
 TEXT_LENGTH = 32  # tokens, the two end marks included
 SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<start>", "eos_token": "<end>"}
 NOISE_SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}  # Stable Diffusion's
@@ -76,7 +77,7 @@ def build_text_encoder() -> CLIPTextModel:
             vocab_size=len(tokenizer),
             hidden_size=128,
             intermediate_size=512,
-            num_hidden_layers=3,
+            num_hidden_layers=4,
             num_attention_heads=4,
             max_position_embeddings=TEXT_LENGTH,
             projection_dim=128,
@@ -88,15 +89,15 @@ def build_text_encoder() -> CLIPTextModel:
 
 
 def build_unet() -> UNet2DConditionModel:
-    """The denoiser: attention to the text at 8 x 8 and 4 x 4, plain convolutions at 16 x 16."""
+    """The denoiser: attention to itself and to the text at 16 x 16, 8 x 8 and 4 x 4."""
     return UNet2DConditionModel(
         sample_size=IMAGE_SIZE // 4,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 64, 128),
-        attention_head_dim=(2, 4, 8),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        block_out_channels=UNET_WIDTHS,
+        attention_head_dim=(1, 2, 4),  # diffusers means the number of heads
         layers_per_block=1,
         cross_attention_dim=128,
         norm_num_groups=8,
@@ -126,19 +127,22 @@ def _clip_config() -> dict:
 class PerceptualEmbedder(nn.Module):
     """Pictures (N, 3, 64, 64) in [0, 1] to embeddings (N, 128); their distance is 1 - cosine, as DreamSim's is."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 96, 128), embed_dim: int = 128) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (32, 64, 96, 128), embed_dim: int = 128, image_size: int = IMAGE_SIZE
+    ) -> None:
         super().__init__()
-        self.config = {"widths": list(widths), "embed_dim": embed_dim, "image_size": IMAGE_SIZE}
+        self.config = {"widths": list(widths), "embed_dim": embed_dim, "image_size": image_size}
         layers: list[nn.Module] = []
         for before, after in zip((3, *widths[:-1]), widths, strict=True):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
-        side = IMAGE_SIZE // 2 ** len(widths)
+        side = image_size // 2 ** len(widths)
         # the last map is flattened, not pooled: where things are is what mid-level similarity is about
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, embed_dim))
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        if images.shape[-2:] != (IMAGE_SIZE, IMAGE_SIZE):
-            images = F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True)
+        side = self.config["image_size"]
+        if images.shape[-2:] != (side, side):
+            images = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
         return self.body(images * 2 - 1)
 
     def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -198,6 +202,6 @@ def load_embedder(folder: Path) -> PerceptualEmbedder:
         if not (folder / needed).is_file():
             raise FileNotFoundError(f"no perceptual embedder in {folder}: {needed} is missing; name another folder")
     config = json.loads((folder / "config.json").read_text())
-    model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"])
+    model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"], config["image_size"])
     model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
     return model.eval()

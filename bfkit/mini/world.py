@@ -31,7 +31,7 @@ def _sample_ground(rng: random.Random) -> Ground:
     return Ground(kind, colors, rng.randrange(2**31))
 
 
-def _free_colors(ground: Ground) -> list[str]:
+def free_colors(ground: Ground) -> list[str]:
     """Colour names that stand out from the ground."""
     taken = set(ground.colors) | {
         "beach": {"yellow", "orange"},
@@ -57,7 +57,7 @@ def _place(rng: random.Random, count: int, cells: int, radius: tuple[float, floa
 
 def _kinds(rng: random.Random, ground: Ground, count: int) -> list[tuple[str, str]]:
     """``count`` distinct (shape, colour) pairs."""
-    colors = _free_colors(ground)
+    colors = free_colors(ground)
     kinds: list[tuple[str, str]] = []
     while len(kinds) < count:
         kind = (rng.choice(SHAPE_NAMES), rng.choice(colors))
@@ -96,7 +96,7 @@ def _sample_things(rng: random.Random, ground: Ground, arrangement: str) -> tupl
         return tuple(Thing(*kind, *place) for kind, place in zip(kinds, places, strict=True))
     # a crowd: one shape or many, one colour or many
     count = rng.randint(CROWD, MAX_THINGS)
-    colors = _free_colors(ground)
+    colors = free_colors(ground)
     variety = rng.choices(["people", "mixed", "shape", "color", "same"], weights=(30, 30, 15, 12, 13))[0]
     shape, color = rng.choice(SHAPE_NAMES), rng.choice(colors)
     things = []
@@ -137,7 +137,7 @@ def _ends() -> tuple[Scene, Scene]:
     """An empty wall and a crowded park."""
     rng, park = random.Random(0), Ground("meadow", seed=0)
     people = tuple(
-        Thing("person", rng.choice(_free_colors(park)), *place) for place in _place(rng, CROWD + 3, 4, (0.085, 0.115))
+        Thing("person", rng.choice(free_colors(park)), *place) for place in _place(rng, CROWD + 3, 4, (0.085, 0.115))
     )
     return (
         Scene(Ground("plain", ("white",)), caption="a white and empty wall"),
