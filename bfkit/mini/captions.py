@@ -1,5 +1,6 @@
 """Scenes in words: several true captions each, from a small vocabulary."""
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -14,7 +15,9 @@ CORNERS = {(0, 0): "in the center", (-1, 0): "on the left", (1, 0): "on the righ
            (0, 1): "at the bottom", (-1, -1): "in the top left corner", (1, -1): "in the top right corner",
            (-1, 1): "in the bottom left corner", (1, 1): "in the bottom right corner"}  # fmt: skip
 PEOPLE = ("a crowd", "a crowd of people", "a crowd of colorful people", "many people")
-CROWD_FRAMES = ("a crowd of {things}", "{many} {things}", "a crowd of many {things}", "{many} small {things}")
+CROWD_FRAMES = ("a crowd of {things}", "{many} {things}", "a crowd of many {things}")
+PLACED = {False: {"single": 0.4, "list": 0.2}, True: {"single": 1.0, "list": 1.0}}  # how often places are said
+LONG = ("list", 3)  # would be cut off by the text encoder
 RELATIONS = {"left": ("to the left of", "left of"), "right": ("to the right of", "right of"), "above": ("above",),
              "below": ("below", "under")}  # fmt: skip
 GROUND_WORDS: dict[str, tuple[tuple[str, str], ...]] = {  # each ground's names, plain and said to be empty
@@ -86,6 +89,13 @@ def _describe_crowd(things: Sequence[Thing], rng: random.Random) -> str:
     return rng.choice(CROWD_FRAMES).format(many=many, things=f"{color}{plural}")
 
 
+def corner(thing: Thing) -> str:
+    """Where a thing is, in words; empty where one could say two things."""
+    steps = [0 if abs(c - 0.5) < 0.09 else math.copysign(1, c - 0.5) if abs(c - 0.5) > 0.14 else None
+             for c in (thing.x, thing.y)]  # fmt: skip
+    return "" if None in steps else CORNERS[steps[0], steps[1]]
+
+
 def _describe_things(scene: Scene, rng: random.Random, detailed: bool) -> str:
     things = scene.things
     if scene.arrangement == "crowd":
@@ -99,17 +109,15 @@ def _describe_things(scene: Scene, rng: random.Random, detailed: bool) -> str:
         one, other = (_article(f"{thing.color} {_name(thing, rng)}") for thing in things)
         return f"{one} {relation} {other}"
     phrases = []
+    placed = rng.random() < PLACED[detailed].get(scene.arrangement, 0.0) and (scene.arrangement, len(things)) != LONG
     kinds = dict.fromkeys((thing.shape, thing.color) for thing in things)
     for kind in kinds:
         group = [thing for thing in things if (thing.shape, thing.color) == kind]
         count, color = len(group), group[0].color
         phrase = f"{_size_word(group, rng)}{color} {_name(group[0], rng, plural=count > 1)}"
-        phrases.append(_article(phrase) if count == 1 else f"{NUMBERS[count]} {phrase}")
-    text = _join(phrases)
-    if scene.arrangement == "single" and (rng.random() < 0.4 or detailed):
-        column, row = (round((c - 0.5) / 0.23) for c in (things[0].x, things[0].y))
-        text += " " + CORNERS[max(-1, min(1, column)), max(-1, min(1, row))]
-    return text
+        phrase = _article(phrase) if count == 1 else f"{NUMBERS[count]} {phrase}"
+        phrases.append(f"{phrase} {place}" if placed and (place := corner(group[0])) else phrase)
+    return _join(phrases)
 
 
 def describe(scene: Scene, rng: random.Random, detailed: bool = False) -> str:
