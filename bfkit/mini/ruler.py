@@ -134,7 +134,7 @@ def asked_scenes(count: int) -> list[Scene]:
 
 def load_painter(folder: Path) -> StableDiffusionPipeline:
     """A pipeline folder in float32 with the Euler sampler, quiet."""
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="linspace")
     pipe.set_progress_bar_config(disable=True)
     return pipe
