@@ -86,6 +86,3 @@ def _distinct(captions: list[str], name: str | Path) -> list[str]:
     if not distinct:
         raise ValueError(f"{name} holds no captions: give a file with some")
     return list(distinct)
-
-
-# --- a file from the web --------------------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ def _price(
     keep_images: bool,
 ) -> Price:
     if tflops is not None:
-        how = f"counted operations at the {tflops:g} TFLOP/s given, the scorer' not among them"
+        how = f"counted operations at the {tflops:g} TFLOP/s given, the scorer's not among them"
         return Price(how, *(count / tflops for count in operations))
     if torch.device(device).type == "cuda" or is_local(profile):
         return probe(profile, device, keep_images)

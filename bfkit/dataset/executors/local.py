@@ -1,4 +1,4 @@
-"""Who makes the shards: this process, or several of this machine.
+"""Shards made by processes of this machine.
 
 A worker takes a shard at a time and looks at its file first, so that any number of runs may share a folder.
 """
@@ -17,8 +17,6 @@ from tqdm.auto import tqdm
 from bfkit.dataset.shards import Shard
 
 from .work import Died, Setup, share_out, signals, work
-
-# --- a shard ---------------------------------------------------------------------------------------------------------
 
 
 # --- many workers ----------------------------------------------------------------------------------------------------
@@ -85,6 +83,3 @@ def _received(ticket: connection.Connection) -> str | None:
     if isinstance(found, Exception):
         raise found
     return found
-
-
-# --- signals ---------------------------------------------------------------------------------------------------------
