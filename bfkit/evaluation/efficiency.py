@@ -150,6 +150,3 @@ def gain_finding(summary: pl.DataFrame) -> str:
     won = {side: [METRICS[name].label for name in summary.filter(rows)["metric"]] for side, rows in sides.items()}
     said = [f"{side} on {' and '.join(labels)}" for side, labels in won.items() if labels]
     return f"At equal cost OURS is {', '.join(said) if said else 'neither better nor worse'} than UNIFORM"
-
-
-# --- the weights of Eq. 7 --------------------------------------------------------------------------------------------

@@ -85,9 +85,3 @@ def regret(steps: Conditions, oracle: np.ndarray, tolerance: float = TOLERANCE) 
                      "under": (own < goal * (1 - tolerance)).mean(), "over": (own > goal * (1 + tolerance)).mean(),
                      "correlation": spearman(own, goal) if np.ptp(own) > 1 and np.ptp(goal) else None})  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"correlation": pl.Float64})
-
-
-# --- what there is to predict --------------------------------------------------------------------------------------
-
-
-# --- paraphrases ---------------------------------------------------------------------------------------------------

@@ -89,6 +89,3 @@ def rules_finding(frame: pl.DataFrame, curves: str = "predicted", metric: str = 
     cases = [f"{row['rule']} at {row['budget']:.3g} steps" for row in won.iter_rows(named=True)]
     found = f"UNIFORM is beaten by {', '.join(cases)}" if cases else "no rule beats UNIFORM"
     return f"On {curves} curves {found}; {len(lost)} of {len(rows)} comparisons are clearly lost"
-
-
-# --- metrics left out ------------------------------------------------------------------------------------------------

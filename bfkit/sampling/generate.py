@@ -45,9 +45,6 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
     return prompts
 
 
-# --- counting, and sharing what all step counts begin with ----------------------------------------------------------
-
-
 # --- prompts to pictures --------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,6 @@ from bfkit.dataset.shards import Shard
 
 from .work import Died, Setup, share_out, signals, work
 
-
 # --- many workers ----------------------------------------------------------------------------------------------------
 
 
