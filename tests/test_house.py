@@ -1,5 +1,6 @@
 """The house: what is light stays light, what is offered is there, and the rooms are few and small."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,10 @@ def test_the_rooms_are_few_and_their_files_short():
     assert len(rooms) <= 25
     lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
     assert {str(path) for path, lines in lengths.items() if lines > 250} == set()
+
+
+def test_the_architecture_page_is_that_of_todays_imports(tmp_path):
+    docs = PACKAGE.parent / "docs"
+    runpy.run_path(str(docs / "architecture.py"))["main"](tmp_path)
+    for name in ("architecture.md", "architecture.svg"):
+        assert (tmp_path / name).read_text() == (docs / name).read_text(), "run `make architecture`"
