@@ -4,7 +4,7 @@ PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || ech
 VENV := .venv/.installed
 # Two tests, or two notebooks, at a time, a thread each: more threads than cores would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
-TESTS := $(PYTEST) --dist worksteal tests bfkit/predictor
+TESTS := $(PYTEST) --dist worksteal tests bfkit
 # Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
 

@@ -220,6 +220,9 @@ def get_profile(
     """The profile of that name, with your own score table, advisor or comparison in the place of its own if given.
 
     Raises ValueError with the known names if there is no such profile.
+
+    >>> get_profile("sdxl").image_size
+    1024
     """
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")

@@ -46,7 +46,11 @@ def at_least_1(option: str, value: int) -> int:
 
 
 def part(text: str) -> tuple[int, int]:
-    """``3/16`` as (3, 16)."""
+    """``3/16`` as (3, 16).
+
+    >>> part("3/16")
+    (3, 16)
+    """
     number, slash, parts = text.partition("/")
     if not (slash and number.isdecimal() and parts.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
@@ -54,7 +58,11 @@ def part(text: str) -> tuple[int, int]:
 
 
 def parameter(text: str) -> tuple[str, int | float | str]:
-    """``NAME=VALUE``, the value as a number where it is one."""
+    """``NAME=VALUE``, the value as a number where it is one.
+
+    >>> parameter("prompts=8")
+    ('prompts', 8)
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")

@@ -28,6 +28,9 @@ def interpolate(values: ArrayLike, steps: Sequence[int], dense: Sequence[int] | 
     """Curves (..., len(steps)) linearly interpolated to every step (Section 3.3); ``dense`` defaults to 1..steps[-1].
 
     Raises ValueError if steps do not rise or do not match the values.
+
+    >>> interpolate([0.8, 0.2, 0.1], [1, 3, 5])
+    array([0.8 , 0.5 , 0.2 , 0.15, 0.1 ])
     """
     values, grid = np.asarray(values, float), np.asarray(steps, float)
     if values.shape[-1] != len(grid):

@@ -74,6 +74,9 @@ def plateau_steps(
     """t*: the last of the metrics' plateau steps (Eq. 7), each metric read in its own direction.
 
     Raises ValueError for no curves, a metric that ``METRICS`` does not know, or one without a weight.
+
+    >>> plateau_steps({"d_sim": [0.6, 0.3, 0.1, 0.0], "i_clip": [0.5, 0.8, 0.9, 1.0]})
+    2
     """
     if not curves:
         raise ValueError("no curves: give at least one metric's values")
