@@ -2,7 +2,6 @@
 
 import json
 
-import altair as alt
 import numpy as np
 import polars as pl
 import pytest
