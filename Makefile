@@ -27,10 +27,11 @@ test-all: $(VENV)   ## the same with the slow tests
 	$(TESTS) -m ""
 	$(NBVAL)
 
-lint: $(VENV)       ## check style, format, and that rooms import downwards only
+lint: $(VENV)       ## check style, format, types, and that rooms import downwards only
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/basedpyright
 
 lab: $(VENV)        ## open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks

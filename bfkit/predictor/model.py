@@ -35,6 +35,9 @@ class CurvePredictor(nn.Module):
     ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
     """
 
+    low: torch.Tensor
+    high: torch.Tensor
+
     def __init__(self, embed_dim: int, settings: PredictorSettings) -> None:
         super().__init__()
         self.network = NETWORKS[settings.network](embed_dim, settings)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import DiffusionPipeline
 
-from bfkit.models.pipelines import picture_stage
+from bfkit.models.pipelines import calling, picture_stage
 from bfkit.profiles import Profile
 
 MAX_STEPS = 1000
@@ -84,7 +84,8 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
     generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
     stage = getattr(pipe, family.text_stage)
     if isinstance(stage, DiffusionPipeline):
-        outputs, rows = stage(list(prompts), generator=generators, return_dict=False), list(range(len(prompts)))
+        outputs = calling(stage)(list(prompts), generator=generators, return_dict=False)
+        rows = list(range(len(prompts)))
     else:
         unique = list(dict.fromkeys(prompts))
         options = {"device": pipe._execution_device, "num_images_per_prompt": 1, **dict(family.text_options)}
@@ -99,7 +100,7 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
 @torch.inference_mode()
 def sample(pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int) -> torch.Tensor:
     """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps."""
-    output = picture_stage(pipe, profile)(
+    output = calling(picture_stage(pipe, profile))(
         **conditions.texts,
         **dict(profile.family.picture_options),
         num_inference_steps=steps,
