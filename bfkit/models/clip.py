@@ -12,6 +12,7 @@ from urllib.error import URLError
 import open_clip
 import torch
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from jaxtyping import Float
 from open_clip import CLIP, CoCa, CustomTextCLIP
 from safetensors import SafetensorError
 from torch.nn import functional as F
@@ -47,7 +48,7 @@ class Clip:
         return [word for word in self.words(text) if unknown in tokenizer.encode(word, add_special_tokens=False)]
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str], block: int = 256) -> torch.Tensor:
+    def embed_texts(self, texts: Sequence[str], block: int = 256) -> Float[torch.Tensor, "n d"]:
         """Texts to rows (N, D), normalised."""
         blocks = [list(texts[start : start + block]) for start in range(0, len(texts), block)]
         rows = [self.model.encode_text(self.tokenizer(part).to(self.device), normalize=True) for part in blocks]
@@ -62,7 +63,7 @@ class Clip:
         return (images - mean) / std
 
     @torch.inference_mode()
-    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+    def embed_images(self, images: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n d"]:
         """Pictures (N, 3, H, W) in [0, 1] to rows (N, D), normalised."""
         return self.model.encode_image(self._prepare(images.to(self.device)), normalize=True)
 
@@ -171,7 +172,7 @@ def _explain(name: str, error: Exception) -> str:
     return f"open_clip cannot load {name} ({reason}): name another folder or model"
 
 
-def retrieval(pictures: torch.Tensor, texts: torch.Tensor, among: int = 32) -> float:
+def retrieval(pictures: Float[torch.Tensor, "n d"], texts: Float[torch.Tensor, "n d"], among: int = 32) -> float:
     """Share of pictures whose own text is the most similar among ``among``: rows (N, D) of both, normalised, in order.
 
     The rows are taken ``among`` at a time; a last block that is smaller is left out. ValueError if there is no block.

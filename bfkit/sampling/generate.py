@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from diffusers import DiffusionPipeline
+from jaxtyping import Float
 
 from bfkit.models.pipelines import calling, picture_stage
 from bfkit.profiles import Profile
@@ -98,7 +99,9 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
 
 
 @torch.inference_mode()
-def sample(pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int) -> torch.Tensor:
+def sample(
+    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int
+) -> Float[torch.Tensor, "n 3 h w"]:
     """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps."""
     output = calling(picture_stage(pipe, profile))(
         **conditions.texts,
@@ -122,7 +125,7 @@ def generate(
     profile: Profile,
     seeds: Sequence[int] | None = None,
     batch: int | None = None,
-) -> torch.Tensor:
+) -> Float[torch.Tensor, "n 3 h w"]:
     """Pictures of prompts, all in the same number of steps: (len(prompts), 3, H, W) float32 in [0, 1] on the CPU.
 
     ``seeds`` gives each prompt's seed (default: the profile's first for all). Raises ValueError for bad prompts, steps
