@@ -27,10 +27,11 @@ test-all: $(VENV)   ## the same with the slow tests
 	$(TESTS) -m ""
 	$(NBVAL)
 
-lint: $(VENV)       ## check style, format, and that rooms import downwards only
+lint: $(VENV)       ## check style, format, types, and that rooms import downwards only
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/basedpyright
 
 architecture: $(VENV)  ## draw docs/architecture.md from the imports
 	.venv/bin/python docs/architecture.py

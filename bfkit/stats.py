@@ -1,6 +1,7 @@
 """Intervals, rank correlations and paired tests over prompts."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,4 +50,5 @@ def paired_tests(difference: np.ndarray) -> tuple[float, float]:
         return 1.0, 1.0
     with np.errstate(divide="ignore"):  # equal differences have no spread: t is infinite, p is 0
         t = np.abs(difference.mean()) / error
-    return float(scipy.stats.wilcoxon(difference).pvalue), float(2 * scipy.stats.t.sf(t, count - 1))
+    ranks: Any = scipy.stats.wilcoxon(difference)  # scipy makes its results' classes at run time
+    return float(ranks.pvalue), float(2 * scipy.stats.t.sf(t, count - 1))

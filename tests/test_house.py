@@ -14,14 +14,18 @@ PACKAGE = Path(bfkit.__file__).parent
 LIGHT = "bfkit.predictor.plateau, bfkit.predictor.rules, bfkit.evaluation.efficiency, bfkit.charts"
 
 
-def run(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def run(code: str, *options: str) -> None:
+    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("imported", ["bfkit", LIGHT, "bfkit.cli"])
 def test_what_reads_arrays_or_options_loads_no_torch(imported):
     run(f"import {imported}, sys; assert not {{'torch', 'diffusers', 'open_clip'}} & set(sys.modules)")
+
+
+def test_the_command_runs_where_python_drops_docstrings():
+    run("import sys, bfkit.cli\nassert not bfkit.cli.main.__doc__\nsys.exit(bfkit.cli.main(['--help']))", "-OO")
 
 
 def test_torchvision_imports_after_bfkit_whatever_torch_is_installed():

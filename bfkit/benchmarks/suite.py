@@ -21,7 +21,7 @@ from bfkit.dataset.prompts import select_dissimilar
 from bfkit.devices import hardware
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
 from bfkit.models.dreamsim import SIDE, DreamSim, Tower
-from bfkit.models.pipelines import load_pipeline
+from bfkit.models.pipelines import calling, load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import get_profile
 from bfkit.report.artifacts import to_markdown
@@ -52,7 +52,7 @@ def generation(count: int = 2, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17
     def plain() -> None:
         for text, seed in pairs:
             for steps in step_counts:
-                pipe(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
+                calling(pipe)(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
                      guidance_scale=profile.guidance, output_type="pt")  # fmt: skip
 
     pictures = len(pairs) * len(step_counts)

@@ -10,7 +10,8 @@ REPEATS = 3
 
 def side_by_side(ours: Callable[[], Any], plain: Callable[[], Any], repeats: int = REPEATS) -> dict[str, float]:
     """Median seconds of both, called in turn, and the median ratio plain / ours with its least and most."""
-    ours(), plain()
+    ours()
+    plain()
     pairs = []
     for _ in range(repeats):
         times = []

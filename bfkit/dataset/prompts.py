@@ -144,7 +144,7 @@ def select_prompts(
         rows.append(clip.embed_texts(captions[embedded:offered]))
         chosen = select_dissimilar(torch.cat(rows), threshold)
         if len(chosen) >= count:
-            return [captions[index] for index in chosen[:count]]
+            return [captions[int(index)] for index in chosen[:count]]
         if offered >= len(captions):
             raise ValueError(
                 f"only {len(chosen)} of {len(captions)} captions are dissimilar at {threshold}, {count} were asked "

@@ -72,16 +72,19 @@ class Report:
         """Note a number for the abstract on the report's first page, beside the paper's; returns it."""
         if self.out is not None:
             published = None if paper is None else format(paper, form)
-            self._add({"kind": "number", "name": name, "value": format(value, form), "paper": published})
+            self._add(
+                Path(self.out), {"kind": "number", "name": name, "value": format(value, form), "paper": published}
+            )
         return value
 
     def _note(self, kind: str, name: str, caption: str, files: Sequence[Path]) -> None:
-        digests = {str(file.relative_to(self.out)): digest(file) for file in files}
-        self._add({"kind": kind, "name": name, "caption": caption, "files": digests})
+        if self.out is not None:
+            digests = {str(file.relative_to(self.out)): digest(file) for file in files}
+            self._add(Path(self.out), {"kind": kind, "name": name, "caption": caption, "files": digests})
 
-    def _add(self, entry: dict) -> None:
+    def _add(self, out: Path, entry: dict) -> None:
         self.entries.append({**entry, "notebook": self.notebook})
-        notes = Path(self.out) / "entries"
+        notes = out / "entries"
         notes.mkdir(parents=True, exist_ok=True)
         (notes / f"{self.notebook}.json").write_text(json.dumps(self.entries))
 

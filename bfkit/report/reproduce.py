@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bfkit.dataset.build import build_dataset, dataset_prompts
 from bfkit.devices import best_device, hardware
@@ -168,7 +168,7 @@ def _execute(notebook: Path, out: Path, settings: dict) -> str | None:
             executed,
             settings,
             cwd=NOTEBOOKS,
-            progress_bar={"mininterval": 1.0},
+            progress_bar=cast("bool", {"mininterval": 1.0}),  # its hint leaves out tqdm's options, which it takes
             kernel_name="python3",
             extra_arguments=["--log-level=CRITICAL"],
         )
