@@ -13,10 +13,9 @@ from bfkit.dataset.table import split_by_prompt
 from bfkit.models.clip import load_clip
 from bfkit.predictor.model import absolute_error, fit_predictors, mean_curve, nearest_curve
 from bfkit.predictor.networks import NETWORKS
-from bfkit.profiles import TABLES, Profile
+from bfkit.profiles import Profile
 from bfkit.stats import interval, mean
 
-ERRORS = TABLES / "networks.csv"
 PUBLISHED = {  # the paper's table says "without t-encoding", its text "without text embedding": both are here
     "BiLSTM": "OURS",
     "BiLSTM w/o step encoding": "OURS w/o t-encoding",
@@ -53,8 +52,8 @@ def measure(
     return pl.concat(frames)
 
 
-def read(path: Path = ERRORS) -> pl.DataFrame:
-    """Errors as ``measure`` returns them, from the shipped file or another."""
+def read(path: str | Path) -> pl.DataFrame:
+    """Errors as ``measure`` returns them, from the file that ``bfkit networks`` wrote."""
     return pl.read_csv(path, schema_overrides={"prompt_id": pl.UInt32})
 
 

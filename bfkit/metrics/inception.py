@@ -19,7 +19,7 @@ def inception_score(logits: torch.Tensor, splits: int = 10, seed: int = 0) -> tu
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it keeps all features, which we hold already; a single part has no spread
         score = InceptionScore(feature=nn.Identity(), splits=splits)
-        score.update(logits)
+        score.update(logits.cpu())
         with torch.random.fork_rng():
             torch.manual_seed(seed)  # torchmetrics shuffles before it splits
             mean, spread = score.compute()
