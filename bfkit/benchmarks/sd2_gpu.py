@@ -93,15 +93,15 @@ def matrix_rate(device: torch.device, size: int = 8192, repeats: int = 20) -> fl
     return 2 * size**3 * repeats / (time.perf_counter() - began) / 1e12
 
 
-def measure(device: torch.device | str = "cuda", batch: int = 16) -> dict[str, dict[str, float | str]]:
-    """Value and unit of everything in ``UNITS``; "not measured" where there is no GPU, or nothing reads its energy.
+def measure(device: torch.device, batch: int = 16) -> dict[str, dict[str, float | str]]:
+    """Value and unit of everything in ``UNITS``; "not measured" if the device is no GPU, or nothing reads its energy.
 
     The plain call is diffusers' own in the same precision, one picture at a time; ours is batched, channels-last and
     compiled.
     """
     found: dict[str, float | str] = dict.fromkeys(UNITS, NOT_MEASURED)
-    if torch.device(device).type != "cuda" or torch.cuda.is_available():
-        found |= _measure(torch.device(device), batch, build_unet("sd2", device, torch.bfloat16))
+    if device.type == "cuda":
+        found |= _measure(device, batch, build_unet("sd2", device, torch.bfloat16))
     return {name: {"value": value, "unit": UNITS[name]} for name, value in found.items()}
 
 

@@ -13,17 +13,17 @@ from .options import add_command, add_device, add_profile, at_least_1, chosen_de
 
 def steps(profile: Profile, arguments: argparse.Namespace) -> None:
     """Print each prompt's plateaus and t*."""
-    from bfkit.devices import best_device
     from bfkit.predictor.advisor import StepAdvisor
 
-    frame = StepAdvisor.from_pretrained(profile.name, best_device()).steps(arguments.prompts)
+    source = arguments.advisor or profile.advisor or profile.name
+    frame = StepAdvisor.from_pretrained(source, chosen_device(arguments)).steps(arguments.prompts)
     show(frame.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
 
 
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw and measure prompts x seeds x step counts into parquet shards."""
     from bfkit.dataset.build import build_dataset, dataset_prompts
-    from bfkit.dataset.table import read_metadata, read_scores, write_table
+    from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
     for number in arguments.steps or ():
@@ -49,7 +49,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     )
     print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
     if arguments.table:
-        write_table(read_scores(arguments.out), arguments.table, read_metadata(shards[0].path))
+        noted = {**read_metadata(shards[0].path), "hardware": noted_hardware(arguments.out)}
+        write_table(read_scores(arguments.out), arguments.table, noted)
         print(f"one table: {arguments.table}")
 
 
@@ -77,11 +78,14 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def train(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
-    from bfkit.devices import best_device
     from bfkit.predictor.advisor import train_advisor
 
+    device = chosen_device(arguments)
     profile = profile if arguments.scores is None else replace(profile, scores=str(arguments.scores))
-    notes = train_advisor(profile, arguments.out, arguments.seed, best_device())
+    if arguments.epochs is not None:
+        epochs = dict.fromkeys(METRICS, at_least_1("--epochs", arguments.epochs))
+        profile = replace(profile, predictor=replace(profile.predictor, epochs=epochs))
+    notes = train_advisor(profile, arguments.out, arguments.seed, device)
     print(
         f"trained on {notes['training_prompts']} prompts, error on {notes['held_out_prompts']} others "
         f"{notes['held_out_mae']}, saved in {arguments.out}"
@@ -93,6 +97,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "steps", steps)
     add_profile(command)
     command.add_argument("prompts", nargs="+", metavar="PROMPT")
+    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
+    add_device(command)
     command = add_command(commands, "dataset", dataset)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
@@ -126,4 +132,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_profile(command)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
+    add_device(command)
+    command.add_argument("--epochs", type=int, help="passes over the prompts, for each metric (default: the profile's)")
     command.add_argument("--seed", type=int, default=0)

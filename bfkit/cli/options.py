@@ -24,7 +24,11 @@ def add_command(commands: argparse._SubParsersAction, name: str, action: Action)
 
 
 def add_profile(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--profile", default="mini", help=f"which models: {', '.join(PROFILES)} (default mini)")
+    command.add_argument(
+        "--profile",
+        default="mini",
+        help=f"which models: {', '.join(PROFILES)} (default mini), or a TOML file of your own",
+    )
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
@@ -33,9 +37,9 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 def chosen_device(arguments: argparse.Namespace) -> "torch.device":
     """The device that was asked for, or the best there is; ValueError for one that this machine has not."""
-    from bfkit.devices import best_device, check_device
+    from bfkit.devices import choose_device
 
-    return best_device() if arguments.device is None else check_device(arguments.device)
+    return choose_device(arguments.device)
 
 
 def at_least_1(option: str, value: int) -> int:

@@ -13,7 +13,7 @@ from .options import add_command, add_device, add_profile, at_least_1, chosen_de
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw held-out prompts by every system of Table 2 at equal cost, and measure them."""
     from bfkit.dataset.shards import configuration
-    from bfkit.dataset.table import read_scores, split_by_prompt, write_table
+    from bfkit.dataset.table import noted_hardware, read_scores, split_by_prompt, write_table
     from bfkit.evaluation.compare import Lab, compare
     from bfkit.metrics.inception import load_classifier
     from bfkit.metrics.scorer import load_scorer
@@ -26,14 +26,15 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     _, held_out = split_by_prompt(read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
     texts = texts if arguments.prompts is None else texts.head(at_least_1("--prompts", arguments.prompts))
-    advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
+    advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.advisor or profile.name, device)
     steps_of = advisor.steps(texts["prompt"].to_list()).select("prompt", "steps").rows()
     ours = dict(zip(texts["prompt_id"], steps_of, strict=True))
     lab = Lab(load_pipeline(profile, device), load_scorer(profile, device), load_classifier(profile, device), profile)
     frame = compare(lab, ours, arguments.out)
     print(f"{frame['system'].n_unique()} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
     if arguments.table:
-        write_table(frame, arguments.table, {"configuration": configuration(profile)})
+        noted = {"configuration": configuration(profile), "hardware": noted_hardware(arguments.out)}
+        write_table(frame, arguments.table, noted)
         print(f"one table: {arguments.table}")
 
 
@@ -43,8 +44,8 @@ def networks(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.table1 import measure
     from bfkit.files import write_file
 
-    profile = get_profile(profile.name, scores=arguments.scores)
-    write_file(arguments.out, measure(profile, read_scores(profile.scores)).write_csv().encode())
+    device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
+    write_file(arguments.out, measure(profile, read_scores(profile.scores), device=device).write_csv().encode())
     print(f"written: {arguments.out}")
 
 
@@ -53,8 +54,8 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.learning_curve import measure
     from bfkit.files import write_file
 
-    profile = get_profile(profile.name, scores=arguments.scores)
-    write_file(arguments.out, measure(profile).write_csv(float_precision=5).encode())
+    device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
+    write_file(arguments.out, measure(profile, device=device).write_csv(float_precision=5).encode())
     print(f"written: {arguments.out}")
 
 
@@ -62,29 +63,30 @@ def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
     from bfkit.benchmarks import suite
 
-    pairs = suite.run(arguments.out)
-    show(pairs.select("what", "plain", "size", "ours_seconds", "plain_seconds", "ratio"))
+    pairs = suite.run(arguments.out, chosen_device(arguments))
+    show(pairs.select("what", "plain", "size", "device", "ours_seconds", "plain_seconds", "ratio"))
     print(f"written: {arguments.out / 'benchmarks.json'}")
 
 
 def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     """Run the notebooks and write the report: figures, tables, one page, and where each came from."""
-    from bfkit.report.reproduce import NotebookError, choose, make_advisor, make_scores, run
+    from bfkit.report.reproduce import INPUTS, NotebookError, choose, make_advisor, make_scores, run
 
     if arguments.prompts is not None and not arguments.fresh:
         raise ValueError("--prompts is the number of prompts to draw anew: it goes with --fresh")
     if arguments.fresh and arguments.scores:
         raise ValueError("--fresh makes the scores that --scores would name: give one of the two")
     only = arguments.only.split(",") if arguments.only else ()
-    choose(only)  # a wrong name is told before hours of drawing
-    profile = get_profile(profile.name, scores=arguments.scores, advisor=arguments.advisor, systems=arguments.systems)
+    choose(only)  # a wrong name, or device, is told before hours of drawing
+    device, own = chosen_device(arguments), {name: getattr(arguments, name) for name in INPUTS}
+    profile = get_profile(profile.source, **own)
     if arguments.fresh:
         count = None if arguments.prompts is None else at_least_1("--prompts", arguments.prompts)
-        profile = make_scores(profile, arguments.out / "scores", count)
+        profile = make_scores(profile, arguments.out / "scores", count, device)
     if (arguments.fresh or arguments.scores) and not arguments.advisor:
-        profile = make_advisor(profile, arguments.out / "advisor")
+        profile = make_advisor(profile, arguments.out / "advisor", device)
     try:
-        page = run(profile, arguments.out, only, dict(arguments.parameter), arguments.force)
+        page = run(profile, arguments.out, only, dict(arguments.parameter), arguments.force, device)
     except NotebookError as error:
         print(f"bfkit: {error}", file=sys.stderr)
         return 1
@@ -108,7 +110,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_profile(command)
         command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")
         command.add_argument("--out", type=Path, required=True, help="the CSV to write")
+        add_device(command)
     command = add_command(commands, "bench", bench)
+    add_device(command)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command = add_command(commands, "reproduce", reproduce)
     add_profile(command)
@@ -119,6 +123,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--scores", help="your own score table or folder of shards (default: the profile's)")
     command.add_argument("--advisor", help="your own trained predictor (default: one trained on --scores)")
     command.add_argument("--systems", help="your own comparison of systems (default: the profile's)")
+    command.add_argument("--networks", help="your own errors of every network for Table 1 (default: the profile's)")
+    add_device(command)
     command.add_argument("--fresh", action="store_true", help="draw and measure the scores anew, into OUT/scores")
     command.add_argument("--prompts", type=int, help="how many prompts --fresh draws (default: the profile's)")
     command.add_argument("--force", action="store_true", help="run again what is up to date")

@@ -45,6 +45,11 @@ def _keep(images: torch.Tensor, paths: Sequence[Path]) -> None:
         Image.fromarray(picture).save(path, **WEBP)
 
 
+def fitting_batch(pipe: DiffusionPipeline, profile: Profile) -> int:
+    """How many pictures are drawn at once: the profile's batch, or what memory was found to hold of it."""
+    return min(profile.batch, _FITTING.get(pipe, profile.batch))
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 

@@ -66,7 +66,7 @@ class Scorer:
         return {name: values.float().cpu() for name, values in scores.items()}
 
 
-def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
+def load_scorer(profile: Profile, device: torch.device | str | None = None) -> Scorer:
     """The scorer of a profile, on a device.
 
     Raises FileNotFoundError where a model's files are missing, and ValueError for a name that nothing answers to or for
@@ -78,7 +78,7 @@ def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
     if profile.perceptual.startswith(DREAMSIM):
         from bfkit.models.dreamsim import load_dreamsim  # an extra, which the miniature does without
 
-        embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), device)
+        embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), clip.device)
     else:
-        embedder = load_embedder(Path(profile.perceptual)).to(device)
+        embedder = load_embedder(Path(profile.perceptual)).to(clip.device)
     return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip)

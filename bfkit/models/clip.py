@@ -17,6 +17,8 @@ from open_clip import CLIP, CoCa, CustomTextCLIP
 from safetensors import SafetensorError
 from torch.nn import functional as F
 
+from bfkit.devices import use_device
+
 HUB = "hf-hub:"
 CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's own generate() stops at 30
 
@@ -111,13 +113,14 @@ class Clip:
         )
 
 
-def load_clip(name: str | Path, device: torch.device | str = "cpu") -> Clip:
+def load_clip(name: str | Path, device: torch.device | str | None = None) -> Clip:
     """Load an open_clip model: a folder (``open_clip_config.json`` and its weights), hf-hub:ID or MODEL/PRETRAINED.
 
     From the hub open_clip takes the safetensors; where a repository has none, its ``.bin`` is read by torch's
     unpickler of tensors alone, which runs no code. Raises FileNotFoundError where files are missing or cannot be
-    fetched, and ValueError for a name that open_clip does not know.
+    fetched, and ValueError for a name that open_clip does not know or a device that is not there.
     """
+    device = use_device(device)
     source, pretrained = _locate(name)
     try:
         loaded = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)

@@ -12,7 +12,7 @@ import transformers
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-from bfkit.devices import check_device
+from bfkit.devices import use_device
 from bfkit.profiles import Profile
 
 FIRST_TIMESTEP = 999  # where sampling starts from pure noise
@@ -86,14 +86,14 @@ def _why(name: str, error: Exception) -> str:
     return f"{name} does not load as a text-to-image pipeline ({str(error).splitlines()[0]}): {way_out}"
 
 
-def load_pipeline(profile: Profile, device: torch.device | str = "cpu") -> DiffusionPipeline:
+def load_pipeline(profile: Profile, device: torch.device | str | None = None) -> DiffusionPipeline:
     """The profile's pipeline with its scheduler and timestep spacing, in its dtype, on a device.
 
     Safetensors only, and no code from the hub is run. A safety checker or watermark is taken out: both change pictures
     that are about to be measured. Raises FileNotFoundError, with a way out, for a model that is not there or does not
     load; ValueError for a device that is not there or cannot hold the model.
     """
-    device = check_device(device)
+    device = use_device(device)
     folder = Path(profile.pipeline)
     local = folder.is_absolute() or folder.is_dir()
     if local and not (folder / "model_index.json").is_file():

@@ -14,6 +14,7 @@ from PIL.Image import Image
 from bfkit import paper
 from bfkit.dataset.curves import dense_curves, long_curves
 from bfkit.dataset.table import read_scores, split_by_prompt
+from bfkit.devices import hardware
 from bfkit.models.clip import Clip, load_clip
 from bfkit.models.pipelines import calling
 from bfkit.profiles import PROFILES, Profile
@@ -37,10 +38,11 @@ class StepAdvisor:
     examples: tuple[str, ...] = ()
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "StepAdvisor":
-        """Load a profile's advisor (bundled: ``"mini"``) or a folder that ``bfkit train`` wrote.
+    def from_pretrained(cls, source: str | Path, device: torch.device | str | None = None) -> "StepAdvisor":
+        """Load a profile's advisor (bundled: ``"mini"``) or a folder that ``bfkit train`` wrote, onto a device.
 
-        Raises FileNotFoundError, naming what is missing, where the source is neither.
+        Raises FileNotFoundError, naming what is missing, where the source is neither, ValueError for a device that is
+        not there.
         """
         profile = PROFILES.get(source) if isinstance(source, str) else None
         if profile and not profile.advisor:
@@ -54,7 +56,7 @@ class StepAdvisor:
         predictors, notes = load_predictors(folder)
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
-        return cls(clip, predictors, dict(paper.WEIGHTS), tuple(notes["examples"]))
+        return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), tuple(notes["examples"]))
 
     def _check(self, prompts: Sequence[str] | str) -> list[str]:
         """The prompts, warned of words that the text model does not know; ValueError where it knows none."""
@@ -77,7 +79,7 @@ class StepAdvisor:
         return self._predict(self._check(prompts))
 
     def _predict(self, prompts: list[str]) -> dict[str, np.ndarray]:
-        return self.predictors(self.clip.embed_texts(prompts).cpu())
+        return self.predictors(self.clip.embed_texts(prompts))
 
     def curves(self, prompts: Sequence[str] | str) -> pl.DataFrame:
         """Predicted curves, one row a prompt, metric and step: ``prompt, metric, steps, value``.
@@ -126,18 +128,19 @@ class StepAdvisor:
         return [pictures[row] for row in range(len(chosen))]
 
 
-def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str = "cpu") -> dict:
+def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:
     """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
 
-    Returns what is noted beside it: the numbers of prompts, and the mean absolute error of each metric on those held
+    Prompts are embedded, and the networks trained, on ``device``; what is saved loads on any. Returns what is noted
+    beside it: the numbers of prompts, and the mean absolute error of each metric on those held
     out. Raises FileNotFoundError or ValueError where the table is not there or is damaged.
     """
     training, held_out = split_by_prompt(read_scores(profile.scores))
     clip = load_clip(profile.clip, device)
     texts, curves = dense_curves(training)
-    fitted = fit_predictors(clip.embed_texts(texts).cpu(), curves, profile.predictor, seed)
+    fitted = fit_predictors(clip.embed_texts(texts), curves, profile.predictor, seed)
     test_texts, measured = dense_curves(held_out)
-    error = absolute_error(fitted(clip.embed_texts(test_texts).cpu()), measured)
+    error = absolute_error(fitted(clip.embed_texts(test_texts)), measured)
     notes = {
         "profile": profile.name,
         "scores": table_digest(profile.scores),
@@ -147,6 +150,7 @@ def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.devi
         "held_out_prompts": len(test_texts),
         "held_out_mae": {name: round(float(values.mean()), 4) for name, values in error.items()},
         "seed": seed,
+        "hardware": hardware(clip.device),
     }
     save_predictors(fitted, out, notes)
     return notes

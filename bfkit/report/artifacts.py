@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from bfkit.devices import best_device, hardware
+from bfkit.devices import used_hardware
 from bfkit.extras import extra
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
@@ -66,7 +66,10 @@ class Report:
         self._note("page", path.stem, caption, [path])
 
     def _made_by(self) -> str:
-        return f"\nProfile {self.profile.name}, on {hardware(best_device())['device']}.\n" if self.profile else ""
+        if self.profile is None:
+            return ""
+        used = used_hardware()
+        return f"\nProfile {self.profile.name}; {'models ran on ' + ' and '.join(used) if used else 'no model ran'}.\n"
 
     def number(self, name: str, value: float, paper: float | None = None, form: str = ".3g") -> float:
         """Note a number for the abstract on the report's first page, beside the paper's; returns it."""
@@ -86,7 +89,8 @@ class Report:
         self.entries.append({**entry, "notebook": self.notebook})
         notes = out / "entries"
         notes.mkdir(parents=True, exist_ok=True)
-        (notes / f"{self.notebook}.json").write_text(json.dumps(self.entries))
+        noted = {"hardware": used_hardware(), "entries": self.entries}
+        (notes / f"{self.notebook}.json").write_text(json.dumps(noted))
 
 
 def to_markdown(frame: pl.DataFrame) -> str:

@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline
 
 from bfkit.dataset.measure import BrokenPicture
 from bfkit.dataset.shards import Shard, configuration, write_shard
+from bfkit.devices import free_memory
 from bfkit.metrics.scorer import Scorer, load_scorer
 from bfkit.models.pipelines import denoiser, load_pipeline
 from bfkit.profiles import Profile
@@ -47,6 +48,12 @@ def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
             module.forward = torch.compile(module.forward)  # the call around it keeps its counting hooks
         _LOADED[key] = pipe, load_scorer(profile, device), tflops
     return _LOADED[key]
+
+
+def forget_models() -> None:
+    """Let go of the models that this process has loaded to make shards, and of their memory."""
+    _LOADED.clear()
+    free_memory()
 
 
 def work(shard: Shard, setup: Setup) -> str | None:
