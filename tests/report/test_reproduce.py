@@ -340,7 +340,14 @@ def test_table_1_is_shown_of_ones_own_networks_or_left_out_with_a_sentence(tmp_p
     assert "table1.read" in given and "left out" not in given and "miniature" not in given
 
 
-SMALL = {"pictures": 1, "epochs": 1, "timed": 1, "participants": 10}
+SMALL = {
+    "02_generation": {"pictures": 32},
+    "03_metrics": {"pictures": 2},
+    "05_predictor": {"epochs": 1},
+    "07_efficiency": {"timed": 1},
+    "09_study": {"pictures": 2, "participants": 10},
+    "10_gallery": {"pictures": 1},
+}
 
 
 @pytest.mark.slow
@@ -348,11 +355,16 @@ def test_nothing_on_another_profiles_report_speaks_of_the_miniature(tmp_path, mo
     """Every lesson, really run: prose, charts, captions, tables, and the page."""
     monkeypatch.setattr(reproduce, "EXPLORED", 2)
     out = tmp_path / "reports"
-    names = [path.stem for path in reproduce.choose()]
-    known = {key: value for key, value in SMALL.items() if key != "pictures"}
-    with suppress(reproduce.NotebookError):  # 40 pictures too few for lesson 02's exam, an epoch too few for lesson 05
-        reproduce.run(own_profile(tmp_path), out, parameters=known, device="cpu")
-    assert [*manifest(out)["runs"]] == [*names, "explorer"]
+    monkeypatch.setattr(reproduce, "FULL", SMALL)
+    with suppress(reproduce.NotebookError):  # an epoch is too few to learn plateaus in lesson 05
+        reproduce.run(own_profile(tmp_path), out, device="cpu")
+    runs = manifest(out)["runs"]
+    assert [*runs] == [*(path.stem for path in reproduce.choose()), "explorer"]
+    assert [name for name, run in runs.items() if run["failure"]] == ["05_predictor"]
+    cpu = device_name(torch.device("cpu"))
+    assert {name: run["hardware"] for name, run in runs.items()} == {
+        name: [] if name in ("04_scores", "11_numbers") else [cpu] for name in runs
+    }
     texts = [path for path in out.rglob("*.*") if path.suffix in (".html", ".md", ".csv", ".json", ".svg")]
     assert len(texts) > 60
     assert [str(path) for path in texts if "miniature" in path.read_text(encoding="utf-8").lower()] == []
