@@ -8,7 +8,7 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 
-from .hooks import drawing_stage, find_package, find_unet, restored
+from .hooks import DoesNotApply, drawing_stage, find_package, find_unet, restored
 
 INPUTS = ("sample", "timestep", "encoder_hidden_states")  # the UNet's arguments that both packages expect by position
 MOST_MERGED = 0.75  # of each 2 x 2 tokens, one always stays
@@ -41,11 +41,11 @@ def deep_cache(pipe: DiffusionPipeline, interval: int = 3, branch: int = 0) -> I
 
 
 def _shallowest_attention(unet: UNet2DConditionModel) -> int:
-    """How many times smaller than the latent the largest map is that has transformer blocks; ValueError if none has."""
+    """How many times smaller than the latent the largest map with transformer blocks is; ``DoesNotApply`` without any."""
     for level, block in enumerate(unet.down_blocks):
         if any(isinstance(part, BasicTransformerBlock) for part in block.modules()):
             return 2**level
-    raise ValueError("ToMe merges tokens of transformer blocks, and this UNet has none going down: choose DeepCache")
+    raise DoesNotApply("ToMe merges tokens of transformer blocks, and this UNet has none going down: choose DeepCache")
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def tome(pipe: DiffusionPipeline, ratio: float = 0.5) -> Iterator[DiffusionPipel
     def prepare(_: UNet2DConditionModel, args: tuple[Any, ...]) -> None:
         height, width = (-(-size // smaller) for size in args[0].shape[-2:])
         if int(height * width * ratio) < 1:
-            raise ValueError(f"ToMe merges none of {height} x {width} tokens at ratio {ratio}: choose a larger one")
+            raise DoesNotApply(f"ToMe merges none of {height} x {width} tokens at ratio {ratio}: choose a larger one")
         # tomesd draws from a copy of the global generator, which would tie a picture to what was drawn before it
         generator.manual_seed(int(args[1]))
 
