@@ -144,7 +144,7 @@ def ddim(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
 def euler_ancestral(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
     """Euler's method with fresh noise in every step, on the timesteps of Euler's linspace spacing, 999 to 0.
 
-    Inside, the pipeline must be called with one generator a picture. Raises ``DoesNotApply`` for a pipeline without betas.
+    Inside, the pipeline must be called with one generator a picture. ``DoesNotApply`` for a pipeline without betas.
     """
     flow = "the noise that diffusers adds on a flow belongs to the batch, not to its picture"
     return _sampling(pipe, "EulerAncestral", EulerAncestral, flow, timestep_spacing="linspace")
