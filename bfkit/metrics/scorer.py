@@ -13,7 +13,6 @@ import torch
 from torch.nn import functional as F
 
 from bfkit.models.clip import Clip, load_clip
-from bfkit.models.dreamsim import load_dreamsim
 from bfkit.models.perceptual import load_embedder
 from bfkit.profiles import Profile
 
@@ -74,6 +73,8 @@ def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
     if profile.i_clip == "caption":
         clip.check_captions()
     if profile.perceptual.startswith(DREAMSIM):
+        from bfkit.models.dreamsim import load_dreamsim  # an extra, which the miniature does without
+
         embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), device)
     else:
         embedder = load_embedder(Path(profile.perceptual)).to(device)

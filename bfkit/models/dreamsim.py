@@ -12,16 +12,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from dreamsim.config import dreamsim_args, dreamsim_weights
-from dreamsim.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-from dreamsim.feature_extraction.load_clip_as_dino import load_clip_as_dino
-from dreamsim.feature_extraction.load_open_clip_as_dino import load_open_clip_as_dino
-from dreamsim.feature_extraction.vision_transformer import vit_base
-from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+
+from bfkit.extras import extra
+
+with extra("scores"):
+    from dreamsim.config import dreamsim_args, dreamsim_weights
+    from dreamsim.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+    from dreamsim.feature_extraction.load_clip_as_dino import load_clip_as_dino
+    from dreamsim.feature_extraction.load_open_clip_as_dino import load_open_clip_as_dino
+    from dreamsim.feature_extraction.vision_transformer import vit_base
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 
 BRANCHES = ("ensemble", "dino_vitb16", "clip_vitb32", "open_clip_vitb32")
 DINO_FILE = "checkpoints/dino_vitbase16_pretrain.pth"

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import altair as alt
 import polars as pl
 from PIL import Image
 
 from bfkit.devices import best_device, hardware
+from bfkit.extras import extra
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
+
+with extra("notebooks"):
+    import altair as alt
 
 CHART_COLORS = 256  # of a chart's PNG: enough for its flat colours and soft edges, at a third of the size
 

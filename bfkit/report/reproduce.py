@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import papermill
-from nbconvert import HTMLExporter
-
 from bfkit.dataset.build import build_dataset, dataset_prompts
 from bfkit.devices import best_device, hardware
 from bfkit.explorer.page import write_explorer
+from bfkit.extras import extra
 from bfkit.predictor.advisor import train_advisor
 from bfkit.predictor.model import load_predictors
 from bfkit.profiles import PROFILES, Profile
@@ -20,6 +18,10 @@ from bfkit.provenance import digest, run_key, surroundings, table_digest
 
 from .artifacts import Report
 from .manifest import is_current, note_run, read_manifest, write_page
+
+with extra("notebooks"):
+    import papermill
+    from nbconvert import HTMLExporter
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # the larger settings of a full run; a notebook opened by hand, or by nbval, uses its own small ones
