@@ -7,7 +7,6 @@ well, which other samplers of the same equation come near. A system that a pipel
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -62,7 +61,7 @@ class LineUp:
     """All that draw, in the table's order, and why each of the other systems does not."""
 
     entries: tuple[Entry, ...]
-    absent: Mapping[str, str] = MappingProxyType({})
+    absent: Mapping[str, str]
 
 
 def uniform_steps(steps: Mapping[str, int]) -> dict[str, int]:

@@ -45,7 +45,7 @@ def deep_cache(pipe: DiffusionPipeline, interval: int = 3, branch: int = 0) -> I
 
 
 def _shallowest_attention(unet: UNet2DConditionModel) -> int:
-    """How many times the latent is larger than its largest map with transformer blocks; ``DoesNotApply`` without one."""
+    """How much smaller than the latent its largest map with transformer blocks is; ``DoesNotApply`` without one."""
     for level, block in enumerate(unet.down_blocks):
         if any(isinstance(part, BasicTransformerBlock) for part in block.modules()):
             return 2**level
