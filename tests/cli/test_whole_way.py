@@ -44,6 +44,7 @@ def profile(request, tmp_path, monkeypatch, random_profile):
         tiny, clip=PROFILES["mini"].clip, perceptual=random_profile.perceptual, seeds=(0,), step_counts=grid, batch=8,
         captions=str(captions), predictor=predictor, scores=str(tmp_path / "scores"),
         advisor=str(tmp_path / "advisor"), systems=str(tmp_path / "systems.parquet"),
+        i_clip="image" if name in QUICK else "caption",  # captions take most of the time
     )  # fmt: skip
     monkeypatch.setitem(PROFILES, name, small)
     monkeypatch.setattr(paper, "REFERENCE_STEPS", 5)
