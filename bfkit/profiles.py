@@ -71,6 +71,7 @@ PIXART = Family(
         "negative_prompt_embeds",
         "negative_prompt_attention_mask",
     ),
+    text_options=(("clean_caption", True),),  # as its __call__ has it; its text stage alone would not
     picture_options=(("negative_prompt", None), ("use_resolution_binning", False)),
     denoiser="transformer",
 )

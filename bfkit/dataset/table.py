@@ -19,7 +19,7 @@ SCHEMA = pl.Schema(
         "l_snr": pl.Float32,
         "d_sim": pl.Float32,
         "i_clip": pl.Float32,
-        "evals": pl.UInt16,
+        "evals": pl.UInt16,  # really made; one short of the steps where the first was shared, as tflops and seconds are
         "seconds": pl.Float32,
         "tflops": pl.Float32,
     }

@@ -150,12 +150,19 @@ def predict(advisor: StepAdvisor | None, prompt: str) -> tuple[dict[str, list[fl
 
 
 def _cost(frame: pl.DataFrame, name: str) -> list[float] | None:
-    """The median over the table's pictures at each step count, on lines between them; None where nothing was noted."""
+    """What a picture of its own costs at every step count, by the table; None where nothing was noted.
+
+    Medians by the evaluations that were made, on lines between them, read off where all of a picture's own are paid:
+    in most tables, step counts share the first evaluation with the largest, whose ``evals`` alone are whole.
+    """
     noted = frame.filter(pl.col(name).is_finite() & (pl.col(name) > 0))
-    medians = noted.group_by("steps").agg(pl.col(name).median()).sort("steps")
-    if not len(medians):
+    if not len(noted):
         return None
-    return interpolate(medians[name].to_numpy(), medians["steps"].to_list()).tolist()
+    last, evals = frame.filter(pl.col("steps") == pl.col("steps").max()).select("steps", pl.col("evals").max()).row(0)
+    each = max(1, round(evals / last))  # evaluations a step
+    medians = noted.group_by("evals").agg(pl.col(name).median()).sort("evals")
+    own = each * np.arange(1, last + 1)
+    return interpolate(medians[name].to_numpy(), medians["evals"].to_list(), own).tolist()
 
 
 def data_uri(image: torch.Tensor) -> str:

@@ -59,8 +59,8 @@ def use_scheduler(pipe: DiffusionPipeline, profile: Profile) -> None:
 
 
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Loading local files takes a second: the libraries' bars for it would only hide the bars of long work."""
+def without_progress_bars() -> Iterator[None]:
+    """Loading or saving local files takes a second: the libraries' bars would only hide the bars of long work."""
     libraries = (diffusers.utils.logging, transformers.utils.logging)
     for library in libraries:
         library.disable_progress_bar()
@@ -104,7 +104,7 @@ def load_pipeline(profile: Profile, device: torch.device | str | None = None) ->
     options = {"dtype": getattr(torch, profile.dtype), "use_safetensors": True, "local_files_only": local}
     try:
         if local:
-            with _without_progress_bars():
+            with without_progress_bars():
                 pipe = AutoPipelineForText2Image.from_pretrained(profile.pipeline, **options)
         else:
             pipe = AutoPipelineForText2Image.from_pretrained(profile.pipeline, **options)

@@ -7,16 +7,23 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 
 
+class DoesNotApply(ValueError):
+    """A system by which this pipeline cannot draw, or not at this size or budget; the sentence says why."""
+
+
 def drawing_stage(pipe: DiffusionPipeline) -> DiffusionPipeline:
     """The pipeline that holds the scheduler and calls the denoiser: of a combined pipeline, its second half."""
     return getattr(pipe, "decoder_pipe", pipe)
 
 
 def find_unet(pipe: DiffusionPipeline, name: str) -> UNet2DConditionModel:
-    """The pipeline's UNet; ValueError, in an accelerator's name, if there is none or its forward is not its own."""
+    """The pipeline's UNet; ``DoesNotApply``, in an accelerator's name, if there is none.
+
+    ValueError if its forward is not its own.
+    """
     unet = getattr(drawing_stage(pipe), "unet", None)
     if not isinstance(unet, UNet2DConditionModel):
-        raise ValueError(
+        raise DoesNotApply(
             f"{name} works inside a UNet and {type(pipe).__name__} has none: choose a pipeline of Stable Diffusion or "
             "SDXL, or an accelerator that changes the sampler alone"
         )

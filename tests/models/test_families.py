@@ -1,14 +1,20 @@
 """Every family that diffusers loads goes the same way: loaded, drawn, counted, measured; equal to the plain call."""
 
+import io
+import json
+import shutil
 from dataclasses import replace
 
 import families
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from sentencepiece import SentencePieceTrainer
 
 from bfkit.dataset.build import build_dataset
 from bfkit.dataset.table import read_scores
+from bfkit.files import write_file
+from bfkit.mini.captions import VOCABULARY
 from bfkit.models.pipelines import denoiser, load_pipeline, picture_stage
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import PROFILES, Profile
@@ -30,22 +36,6 @@ def family(request, tmp_path_factory) -> tuple[Profile, object]:
     return profile, load_pipeline(profile)
 
 
-def plain_call(pipe, profile: Profile, prompt: str, steps: int, seed: int) -> torch.Tensor:
-    """What somebody would write with diffusers alone, one picture at a time."""
-    options = {"use_resolution_binning": False} if profile.name == "pixart" else {}
-    size = {"height": profile.image_size, "width": profile.image_size}
-    pictures = pipe(
-        prompt,
-        num_inference_steps=steps,
-        generator=torch.Generator().manual_seed(seed),
-        guidance_scale=profile.guidance,
-        output_type="np",
-        **size,
-        **options,
-    ).images
-    return torch.from_numpy(pictures[0]).permute(2, 0, 1)
-
-
 def test_every_profile_has_a_tiny_twin():
     assert set(families.BUILDERS) | {"mini"} == set(PROFILES)
 
@@ -56,8 +46,34 @@ def test_pictures_are_those_of_the_plain_call_at_every_step_count(family, steps)
     pictures = generate(pipe, PROMPTS, steps, profile=profile, seeds=SEEDS)
     assert pictures.shape == (2, 3, profile.image_size, profile.image_size)
     for prompt, seed, picture in zip(PROMPTS, SEEDS, pictures, strict=True):
-        expected = plain_call(pipe, profile, prompt, steps, seed)
+        expected = families.plain_call(pipe, profile, prompt, steps, seed)
         torch.testing.assert_close(picture, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_a_prompt_is_read_as_the_plain_call_reads_it_whatever_stands_in_it(family):
+    """PixArt's call takes addresses, hashtags and mark-up out of a prompt; its text stage alone would not."""
+    profile, pipe = family
+    prompt = "Three BLUE stars &amp; a red circle #wall <b>on</b> a beach, @crowd https://example.org/two_red_circles"
+    picture = generate(pipe, [prompt], 2, profile=profile, seeds=[5])[0]
+    torch.testing.assert_close(picture, families.plain_call(pipe, profile, prompt, 2, 5), atol=TOLERANCE, rtol=0)
+
+
+def test_a_vocabulary_as_pixart_publishes_it_a_spiece_model_alone_is_read(tmp_path):
+    profile = families.save_tiny("pixart", tmp_path)
+    shutil.rmtree(tmp_path / "tokenizer")
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(VOCABULARY), model_writer=model, vocab_size=40, hard_vocab_limit=False,
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    write_file(tmp_path / "tokenizer" / "spiece.model", model.getvalue())
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0}
+    (tmp_path / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(settings))
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    index["tokenizer"] = ["transformers", "T5Tokenizer"]
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    pictures = generate(load_pipeline(profile), PROMPTS, 1, profile=profile, seeds=SEEDS)
+    assert (pictures[0] - pictures[1]).abs().max() > TOLERANCE
 
 
 def test_prompt_seed_and_steps_all_change_the_picture(family):

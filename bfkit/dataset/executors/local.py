@@ -6,7 +6,7 @@ A worker takes a shard at a time and looks at its file first, so that any number
 import multiprocessing
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import connection
@@ -23,8 +23,13 @@ from .work import Died, Setup, share_out, signals, work
 # --- many workers ----------------------------------------------------------------------------------------------------
 
 
-def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterator[str | None]:
-    """Processes on this machine, which end with this one, however it ends."""
+def in_processes(
+    shards: Sequence[Any], setup: Any, workers: int, work: Callable[[Any, Any], str | None] = work
+) -> Iterator[str | None]:
+    """Processes on this machine, which end with this one, however it ends.
+
+    With another ``work``, a function of a module, shards and setup are whatever it takes; a setup has a ``device``.
+    """
     context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
     threads = max(1, torch.get_num_threads() // workers)
     places: dict[int, BaseProcess] = {}
@@ -33,7 +38,7 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
         place = len(places) if len(places) < workers else _dead(places)
         ours, theirs = context.Pipe()
         own = replace(setup, device=_nth_device(setup.device, place))
-        places[place] = context.Process(target=_serve, args=(theirs, own, threads), daemon=True)
+        places[place] = context.Process(target=_serve, args=(theirs, own, threads, work), daemon=True)
         with signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):  # inherited: this process decides when they end
             places[place].start()
         theirs.close()
@@ -63,7 +68,7 @@ def _dead(places: dict[int, BaseProcess]) -> int:
     return sentinels[connection.wait(list(sentinels))[0]]
 
 
-def _serve(pipe: connection.Connection, setup: Setup, threads: int) -> None:
+def _serve(pipe: connection.Connection, setup: Setup, threads: int, work: Callable[[Any, Any], str | None]) -> None:
     """A worker process: takes shards until nobody gives it any."""
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own would be a semaphore that is left over when this process is killed
