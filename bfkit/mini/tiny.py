@@ -48,12 +48,10 @@ def _tokenizer() -> Any:
 
 def _clip_text(projected: bool) -> Any:
     tokenizer = _tokenizer()
+    ends = {f"{end}_token_id": getattr(tokenizer, f"{end}_token_id") for end in ("bos", "eos", "pad")}
     config = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=TEXT_LENGTH, projection_dim=WIDTH,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        num_attention_heads=4, max_position_embeddings=TEXT_LENGTH, projection_dim=WIDTH, **ends)  # fmt: skip
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
 
 
@@ -218,10 +216,8 @@ def kandinsky() -> diffusers.DiffusionPipeline:
     )
     with torch.no_grad():
         prior.clip_std.fill_(1)  # of the training pictures' embeddings; unset, it would erase what the prior says
-    vision = CLIPVisionConfig(
-        hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, image_size=32,
-        patch_size=16, projection_dim=WIDTH,
-    )  # fmt: skip
+    vision = CLIPVisionConfig(hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
+                              image_size=32, patch_size=16, projection_dim=WIDTH)  # fmt: skip
     return _make(
         diffusers.KandinskyV22CombinedPipeline,
         unet=unet,

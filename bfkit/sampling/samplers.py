@@ -66,8 +66,8 @@ class UniPC(UniPCMultistepScheduler):
         return super().step(model_output, timestep, sample, return_dict)
 
 
-# On flow matching, diffusers' multistep solvers round timesteps to whole numbers, which the denoiser was not trained on,
-# and refuse a ``mu`` that Flux's pipeline hands to every scheduler.
+# On flow matching, diffusers' multistep solvers round timesteps to whole numbers, which the denoiser was not trained
+# on, and refuse a ``mu`` that Flux's pipeline hands to every scheduler.
 
 
 def _mu(scheduler: ConfigMixin, mu: float | None) -> Any:  # one of the solvers hints at a bool
