@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from tqdm.auto import tqdm
@@ -69,13 +70,13 @@ def _load(setup: Setup) -> Lab:
 
 @dataclass(frozen=True)
 class Job:
-    """A block's plain pictures, or without them one system's rows of the block, and the file that they go into."""
+    """A block's plain pictures, or with an entry one system's rows of the block, and the file that they go into."""
 
     path: Path
     noted: Mapping[str, Any]  # all that decides the file's content
     pairs: Pairs
     entry: Entry | None = None
-    targets: Path | None = None  # where the block's plain pictures lie, as the scorer sees them
+    targets: "Job | None" = None  # the block's plain pictures, as the scorer sees them
 
     def is_complete(self) -> bool:
         """True if the file is undamaged and holds what is asked for."""
@@ -85,24 +86,33 @@ class Job:
         except ValueError:
             return False
 
-    def write(self, frame: pl.DataFrame, lab: Lab) -> None:
-        write_table(frame, self.path, {**self.noted, "hardware": hardware(lab.pipe.device)})
-
     def make(self, lab: Lab) -> str | None:
-        """Draw, look and write; returns what is wrong with a broken picture."""
+        """Draw, look and write; returns what is wrong with a broken picture.
+
+        Targets that nobody has finished are made first: waiting for another worker's would take as long.
+        """
         if self.entry is None or self.targets is None:
-            seen = plain_targets(lab, self.pairs)
-            columns = {"perceptual": seen.perceptual, "semantic": seen.semantic}
-            self.write(pl.DataFrame({n: v.float().cpu().numpy() for n, v in columns.items()}), lab)
-            return None
-        frame = pl.read_parquet(self.targets)
-        perceptual, semantic = (
-            torch.tensor(frame[name].to_numpy()).to(lab.scorer.clip.device) for name in ("perceptual", "semantic")
-        )
-        rows = measure(lab, self.entry, self.pairs, Features(perceptual, semantic, ()))
-        if not (wrong := broken(rows)):
-            self.write(rows, lab)
+            rows = _as_rows(plain_targets(lab, self.pairs))
+            whole = np.isfinite(rows["perceptual"].to_numpy()).all()
+            wrong = None if whole else f"a plain picture of {self.path.stem} is broken: not all its values are numbers"
+        elif not self.targets.is_complete() and (wrong := self.targets.make(lab)):
+            return wrong
+        else:
+            targets = _as_features(pl.read_parquet(self.targets.path), lab.scorer.clip.device)
+            rows = measure(lab, self.entry, self.pairs, targets)
+            wrong = broken(rows)
+        if not wrong:
+            write_table(rows, self.path, {**self.noted, "hardware": hardware(lab.pipe.device)})
         return wrong
+
+
+def _as_rows(seen: Features) -> pl.DataFrame:
+    columns = {"perceptual": seen.perceptual, "semantic": seen.semantic}
+    return pl.DataFrame({name: values.float().cpu().numpy() for name, values in columns.items()})
+
+
+def _as_features(rows: pl.DataFrame, device: torch.device) -> Features:
+    return Features(*(torch.tensor(rows[name].to_numpy()).to(device) for name in ("perceptual", "semantic")), ())
 
 
 def work(job: Job, setup: Setup) -> str | None:
@@ -136,7 +146,7 @@ def _jobs(folder: Path, profile: Profile, entries: Iterable[Entry], block: int, 
         settings = dict(entry.draws.settings) if entry.draws else {}
         noted = {**common, "steps": own.steps, "reference": entry.reference_steps, "settings": settings}
         path = folder / f"{entry.system.replace(' ', '')}{share}-{block:04d}.parquet"
-        jobs.append(Job(path, noted, pairs, own, first.path))
+        jobs.append(Job(path, noted, pairs, own, first))
     return jobs
 
 
@@ -178,11 +188,11 @@ def compare(
     mine = jobs[number - 1 :: parts]
     if workers > 1:
         _LABS.clear()  # the workers have models of their own
-    said = [
-        *_do([targets for targets, *_ in mine], setup, workers, "plain pictures"),
-        *_do([job for _, *others in mine for job in others], setup, workers, f"{len(found.entries)} systems"),
-    ]
-    if said:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    random.SystemRandom().shuffle(mine)  # two runs in one folder rarely meet
+    ordered = [targets for targets, *_ in mine] + [job for _, *others in mine for job in others]
+    if said := _do(ordered, setup, workers, f"{len(found.entries)} systems"):
         raise ValueError(f"{said[0]}; {len(said)} jobs are not finished, all others are: see to the cause, run again")
     rest = [job for _, *others in jobs for job in others]
     if missing := sum(not job.is_complete() for job in rest):
@@ -194,7 +204,6 @@ def compare(
 def _do(jobs: Sequence[Job], setup: Setup, workers: int, label: str) -> list[str]:
     """Do what is not done yet; returns what is wrong with the broken ones."""
     missing = [job for job in jobs if not job.is_complete()]
-    random.SystemRandom().shuffle(missing)  # two runs in one folder rarely meet
 
     def outcomes() -> Generator[str | None]:
         if min(workers, len(missing)) > 1:

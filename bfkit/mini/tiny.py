@@ -59,8 +59,7 @@ def _t5(width: int) -> Any:
     config = _make(
         T5Config,
         vocab_size=len(build_tokenizer()), d_model=width, d_kv=8, d_ff=64, num_layers=1, num_heads=4,
-        tie_word_embeddings=True,
-    )  # fmt: skip
+        tie_word_embeddings=True)  # fmt: skip
     return T5EncoderModel(config)
 
 
@@ -136,8 +135,7 @@ def sd3() -> diffusers.DiffusionPipeline:
     transformer = diffusers.SD3Transformer2DModel(
         sample_size=8, patch_size=1, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=8,
         num_attention_heads=4, caption_projection_dim=32, joint_attention_dim=2 * WIDTH,
-        pooled_projection_dim=2 * WIDTH,
-    )  # fmt: skip
+        pooled_projection_dim=2 * WIDTH)  # fmt: skip
     return _make(
         diffusers.StableDiffusion3Pipeline,
         transformer=transformer,

@@ -161,6 +161,20 @@ def test_a_batch_that_memory_does_not_hold_names_the_option(profile, tmp_path, m
         made(profile, tmp_path)
 
 
+def test_broken_plain_pictures_are_not_kept(profile, finished, tmp_path, monkeypatch):
+    (tmp_path / "plan.json").write_bytes((finished[0] / "plan.json").read_bytes())
+    whole = compare_run.plain_targets
+
+    def spoil(lab, pairs):
+        seen = whole(lab, pairs)
+        return replace(seen, perceptual=seen.perceptual * float("nan"))
+
+    monkeypatch.setattr(compare_run, "plain_targets", spoil)
+    with pytest.raises(ValueError, match=r"a plain picture of targets-000\d is broken: .*; 14 jobs are not finished"):
+        made(profile, tmp_path)
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
 @pytest.mark.slow
 def test_two_processes_make_the_same_table(profile, finished, tmp_path):
     code = RUN.format(profile=profile, prompts=PROMPTS, advisor=ADVISOR, folder=str(tmp_path), workers=2)
