@@ -56,7 +56,7 @@ def probe(profile: Profile, device: torch.device | str, keep_images: bool = Fals
     def run(step_counts: Sequence[int], count: int, keep: Path | None) -> tuple[cost.EnergyMeter, int]:
         one = replace(profile, step_counts=tuple(step_counts), seeds=(0,))
         with cost.EnergyMeter(pipe.device) as meter:
-            rows = measure_prompts(pipe, scorer, one, [PROBE_PROMPT] * count, 0, 0.0, keep)
+            rows, _ = measure_prompts(pipe, scorer, one, [PROBE_PROMPT] * count, 0, 0.0, keep)
         return meter, int(rows["evals"].sum()) // count
 
     run(PROBE_STEPS[:1], 1, None)  # warm-up

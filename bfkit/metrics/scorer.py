@@ -12,9 +12,10 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
+from bfkit.memory import attempt, in_parts
 from bfkit.models.clip import Clip, load_clip
-from bfkit.models.dreamsim import load_dreamsim
-from bfkit.models.perceptual import load_embedder
+from bfkit.models.dreamsim import DreamSim, load_dreamsim
+from bfkit.models.perceptual import PerceptualEmbedder, load_embedder
 from bfkit.profiles import Profile
 
 from .l_snr import l_snr
@@ -42,7 +43,26 @@ class Scorer:
 
     @torch.inference_mode()
     def features(self, images: torch.Tensor) -> Features:
-        """What both models see in pictures (N, 3, H, W) in [0, 1]."""
+        """What both models see in pictures (N, 3, H, W) in [0, 1], in as many parts as memory asks for."""
+        parts = list(
+            in_parts(
+                lambda rows: self._features(images[rows.start : rows.stop]),
+                range(len(images)),
+                len(images),
+                owner=self.clip.model,
+                what=f"picture of {images.shape[-2]} x {images.shape[-1]} pixels to be scored",
+                device=self.clip.device,
+            )
+        )
+        if len(parts) == 1:
+            return parts[0]
+        return Features(
+            torch.cat([part.perceptual for part in parts]),
+            torch.cat([part.semantic for part in parts]),
+            tuple(caption for part in parts for caption in part.captions),
+        )
+
+    def _features(self, images: torch.Tensor) -> Features:
         images = images.to(self.clip.device)
         perceptual = F.normalize(self.embed_perceptual(images).float(), dim=-1)
         if self.i_clip == "image":
@@ -68,13 +88,16 @@ def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
     """The scorer of a profile, on a device.
 
     Raises FileNotFoundError where a model's files are missing, and ValueError for a name that nothing answers to or for
-    captions wanted from a model that writes none.
+    captions wanted from a model that writes none, or a device that cannot hold the models.
     """
     clip = load_clip(profile.clip, device)
     if profile.i_clip == "caption":
         clip.check_captions()
-    if profile.perceptual.startswith(DREAMSIM):
-        embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), device)
-    else:
-        embedder = load_embedder(Path(profile.perceptual)).to(device)
+    embedder = attempt(lambda: _load_perceptual(profile.perceptual, device), profile.perceptual, device)
     return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip)
+
+
+def _load_perceptual(name: str, device: torch.device | str) -> DreamSim | PerceptualEmbedder:
+    if name.startswith(DREAMSIM):
+        return load_dreamsim(name.removeprefix(DREAMSIM), device)
+    return load_embedder(Path(name)).to(device)

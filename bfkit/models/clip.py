@@ -2,17 +2,20 @@
 
 import pickle
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from urllib.error import URLError
 
 import open_clip
 import torch
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from torch.nn import functional as F
+
+from bfkit.memory import attempt, is_out_of_memory
+
+from .hub import causes, hub_reason
 
 HUB = "hf-hub:"
 CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's own generate() stops at 30
@@ -112,16 +115,22 @@ def load_clip(name: str | Path, device: torch.device | str = "cpu") -> Clip:
 
     From the hub open_clip takes the safetensors; where a repository has none, its ``.bin`` is read by torch's
     unpickler of tensors alone, which runs no code. Raises FileNotFoundError where files are missing or cannot be
-    fetched, and ValueError for a name that open_clip does not know.
+    fetched, and ValueError for a name that open_clip does not know or a device that cannot hold the model.
     """
     source, pretrained = _locate(name)
-    try:
-        model, preprocess = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
-        tokenizer = open_clip.get_tokenizer(source)
-    except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        raise FileNotFoundError(_explain(str(name), error)) from error
-    normalise = preprocess.transforms[-1]
-    return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+
+    def load() -> Clip:
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
+            tokenizer = open_clip.get_tokenizer(source)
+        except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise FileNotFoundError(_explain(str(name), error)) from error
+        normalise = preprocess.transforms[-1]
+        return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+
+    return attempt(load, str(name), device)
 
 
 def _locate(name: str | Path) -> tuple[str, str | None]:
@@ -142,29 +151,15 @@ def _locate(name: str | Path) -> tuple[str, str | None]:
     return known[name]
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _explain(name: str, error: Exception) -> str:
     """Why a model did not load, and the way out, from the errors beneath open_clip's own."""
-    causes = list(_causes(error))
-
-    def due_to(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    if due_to(GatedRepoError):
-        return f"{name} is gated: accept its terms on huggingface.co, log in with `hf auth login`, and try again"
-    if due_to(RepositoryNotFoundError):
-        return f"{name}: no such repository on the Hugging Face Hub, or a private one; check the name or log in"
-    if due_to(LocalEntryNotFoundError, URLError):
-        return f"{name} is not in the cache and cannot be fetched: run once with a network, or name a local folder"
-    if due_to(EntryNotFoundError):
-        return f"{name} is a repository without an open_clip model in it: name another"
-    reason = str(error).partition("\n")[0].partition(". ")[0]
-    return f"open_clip cannot load {name} ({reason}): name another folder or model"
+    way_out = "name another model or a local folder"
+    if reason := hub_reason(name, error, way_out):
+        return reason
+    if any(isinstance(cause, EntryNotFoundError) for cause in causes(error)):
+        return f"{name} is a repository without an open_clip model in it: {way_out}"
+    first = str(error).partition("\n")[0].partition(". ")[0]
+    return f"open_clip cannot load {name} ({first}): {way_out}"
 
 
 def retrieval(pictures: torch.Tensor, texts: torch.Tensor, among: int = 32) -> float:

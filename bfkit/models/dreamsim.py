@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from bfkit.memory import is_out_of_memory
+
 BRANCHES = ("ensemble", "dino_vitb16", "clip_vitb32", "open_clip_vitb32")
 DINO_FILE = "checkpoints/dino_vitbase16_pretrain.pth"
 DINO_URL = "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth"
@@ -102,6 +104,8 @@ def _load_tower(name: str, folder: Path) -> Tower:
         load = load_open_clip_as_dino if name.startswith("open_clip") else load_clip_as_dino
         model, projection = load(patch, folder)
     except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(folder / _backbone(name)) from error
     return Tower(model, projection.detach(), OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
 
@@ -114,6 +118,8 @@ def _merge_adapters(model: DreamSim, folder: Path) -> nn.Module:
         tuned = get_peft_model(model, LoraConfig(**{key: config[key] for key in keys}))
         outcome = set_peft_model_state_dict(tuned, load_file(folder / "adapter_model.safetensors"))
     except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(folder) from error
     if any("lora_" in key for key in (*outcome.missing_keys, *outcome.unexpected_keys)):
         raise _damaged(folder)

@@ -1,17 +1,36 @@
-"""What the accelerators share: finding the UNet they hook into, and putting it back as it was."""
+"""Reaching into a pipeline: its stages and its UNet, something put in a method's place, and all as it was afterwards."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 
+from bfkit.profiles import PROFILES
+
+STAGES = {profile.family.picture_stage for profile in PROFILES.values()} - {""}  # where combined pipelines draw
+
 
 def drawing_stage(pipe: DiffusionPipeline) -> DiffusionPipeline:
     """The pipeline that holds the scheduler and calls the denoiser: of a combined pipeline, its second half."""
-    return getattr(pipe, "decoder_pipe", pipe)
+    return next((getattr(pipe, stage) for stage in STAGES if hasattr(pipe, stage)), pipe)
+
+
+@contextmanager
+def replaced(module: torch.nn.Module, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Another method in a module's place while entered."""
+    own, before = name in vars(module), getattr(module, name)
+    setattr(module, name, method)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(module, name, before)
+        else:
+            delattr(module, name)
 
 
 def find_unet(pipe: DiffusionPipeline, name: str) -> UNet2DConditionModel:

@@ -4,6 +4,7 @@ A worker takes a shard at a time and looks at its file first, so that any number
 """
 
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,16 @@ from .work import Died, Setup, share_out, signals, work
 # --- many workers ----------------------------------------------------------------------------------------------------
 
 
-def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterator[str | None]:
+def most_workers(device: str) -> tuple[int, str]:
+    """How many workers a device serves, and why in words: a GPU one, since each has models of its own; a core one."""
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count() if device == "cuda" else 1
+        return count, f"{device} is {count} GPU{'s' * (count != 1)}, and each serves one worker"
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count, f"there {'are' if count > 1 else 'is'} {count} CPU core{'s' * (count != 1)}"
+
+
+def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterator[None]:
     """Processes on this machine, which end with this one, however it ends."""
     context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
     threads = max(1, torch.get_num_threads() // workers)
@@ -51,8 +61,8 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
 
 
 def _nth_device(device: str, place: int) -> str:
-    """``cuda`` alone means every GPU of this machine, in turn."""
-    return f"cuda:{place % max(1, torch.cuda.device_count())}" if device == "cuda" else device
+    """``cuda`` alone means every GPU of this machine, one a worker."""
+    return f"cuda:{place}" if device == "cuda" else device
 
 
 def _dead(places: dict[int, multiprocessing.process.BaseProcess]) -> int:
@@ -69,16 +79,15 @@ def _serve(pipe: connection.Connection, setup: Setup, threads: int) -> None:
         while True:
             shard = pipe.recv()
             try:
-                pipe.send(shard and work(shard, setup))
+                pipe.send(work(shard, setup) if shard else None)
             except Exception as error:
                 pipe.send(error)
 
 
-def _received(ticket: connection.Connection) -> str | None:
+def _received(ticket: connection.Connection) -> None:
     try:
         found = ticket.recv()
     except (EOFError, ConnectionError):
         raise Died("the process was killed") from None
     if isinstance(found, Exception):
         raise found
-    return found

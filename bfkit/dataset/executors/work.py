@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from bfkit.dataset.measure import BrokenPicture
 from bfkit.dataset.shards import Shard, configuration, write_shard
+from bfkit.memory import attempt
 from bfkit.metrics.scorer import Scorer, load_scorer
-from bfkit.models.pipelines import denoiser, load_pipeline
+from bfkit.models.pipelines import denoiser, load_pipeline, make_room
 from bfkit.profiles import Profile
 from bfkit.sampling.cost import tflops_per_evaluation
 
@@ -29,6 +29,7 @@ class Setup:
     profile: Profile
     device: str
     compiled: bool
+    offload: bool
     pictures: Path | None
 
 
@@ -38,27 +39,30 @@ _LOADED: dict[str, tuple[DiffusionPipeline, Scorer, float]] = {}  # a process lo
 def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
     """The models, and what an evaluation costs."""
     profile, device = setup.profile, setup.device
-    key = repr((profile, device, setup.compiled, configuration(profile)))  # weights may be trained anew in place
+    key = repr(
+        (profile, device, setup.compiled, setup.offload, configuration(profile))
+    )  # weights may be trained anew in place
     if key not in _LOADED:
-        pipe = load_pipeline(profile, device)
+        pipe = load_pipeline(profile, device, setup.offload)
         tflops = tflops_per_evaluation(pipe, profile)  # before it is compiled: compiled code is not counted
         if setup.compiled:
             module = denoiser(pipe, profile)
             module.forward = torch.compile(module.forward)  # the call around it keeps its counting hooks
-        _LOADED[key] = pipe, load_scorer(profile, device), tflops
+        scorer = attempt(
+            lambda: load_scorer(profile, device),
+            f"the models that score pictures for {profile.name}",
+            device,
+            relief=lambda: make_room(pipe, profile),
+        )
+        _LOADED[key] = pipe, scorer, tflops
     return _LOADED[key]
 
 
-def work(shard: Shard, setup: Setup) -> str | None:
-    """Make a shard, unless another run has; returns what is wrong with it if a picture is broken."""
-    if shard.is_complete(setup.pictures):
-        return None
-    pipe, scorer, tflops = _load(setup)
-    try:
+def work(shard: Shard, setup: Setup) -> None:
+    """Make a shard, unless another run has."""
+    if not shard.is_complete(setup.pictures):
+        pipe, scorer, tflops = _load(setup)
         write_shard(pipe, scorer, setup.profile, shard, tflops, setup.pictures)
-    except BrokenPicture as error:
-        return str(error)
-    return None
 
 
 class Died(Exception):
@@ -71,12 +75,12 @@ def share_out(
     start: Callable[[], Any],
     give: Callable[[Any, Shard | None], Any],
     wait: Callable[[list[Any]], Any],
-    outcome: Callable[[Any], str | None],
-) -> Iterator[str | None]:
+    outcome: Callable[[Any], object],
+) -> Iterator[None]:
     """Each worker has a shard at a time; one that dies is replaced, and its shard goes to another.
 
     ``give`` hands a worker a shard, at first nothing, and returns a ticket; ``wait`` returns the first of the tickets
-    that is done, and ``outcome`` what became of it, or raises ``Died``.
+    that is done, and ``outcome`` raises what went wrong, or ``Died``. Yields whenever a shard is finished.
     """
     waiting, idle, deaths, unfinished = deque(shards), [], 0, len(shards)
     busy = {give(worker, None): (worker, None) for worker in [start() for _ in range(workers)]}
@@ -84,7 +88,7 @@ def share_out(
         ticket = wait(list(busy))
         worker, shard = busy.pop(ticket)
         try:
-            found = outcome(ticket)
+            outcome(ticket)
         except Died as death:
             deaths += 1
             if deaths >= DEATHS * workers:
@@ -99,7 +103,7 @@ def share_out(
             idle.append(worker)
             if shard:
                 deaths, unfinished = 0, unfinished - 1
-                yield found
+                yield
         while idle and waiting:
             worker, shard = idle.pop(), waiting.popleft()
             busy[give(worker, shard)] = worker, shard
