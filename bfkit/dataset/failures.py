@@ -17,7 +17,7 @@ FILE = "failures.csv"
 
 
 def failures_of(shards: Iterable[Path]) -> pl.DataFrame:
-    """The pictures that finished shards note as broken, one a row of ``SCHEMA``; what is not finished counts nothing."""
+    """The pictures that shards note as broken, one a row of ``SCHEMA``; shards that are not finished note none."""
     rows = []
     for path in shards:
         with suppress(ValueError):  # not there, or damaged: it will be made again

@@ -82,9 +82,9 @@ def load_pipeline(profile: Profile, device: torch.device | str = "cpu", offload:
     """The profile's pipeline with its scheduler and timestep spacing, in its dtype, on a device.
 
     Safetensors only, and no code from the hub is run. A safety checker or watermark is taken out: both change pictures
-    that are about to be measured. With ``offload``, or where the device does not hold all of it at once, ``take_turns``.
+    that are about to be measured. With ``offload``, or where the device does not hold all at once, ``take_turns``.
     Raises FileNotFoundError, with a way out, for a model that is not there or does not load; ValueError for a device
-    that is not there or cannot hold the model, or for one whose models cannot take turns.
+    that is not there or cannot hold the model, or for models that cannot take turns.
     """
     device = check_device(device)
     folder = Path(profile.pipeline)
@@ -177,7 +177,7 @@ def take_turns(pipe: DiffusionPipeline, profile: Profile, device: torch.device |
 
 
 def make_room(pipe: DiffusionPipeline, profile: Profile) -> bool:
-    """Let the text models make room on a GPU if they are large, as T5 is, by ``take_turns``; True if that has helped."""
+    """Let text models as large as T5 make room on a GPU, by ``take_turns``; True if there is more room now."""
     weights = [parameter for part in text_models(pipe) for parameter in part.parameters()]
     large = sum(weight.numel() * weight.element_size() for weight in weights) >= LARGE
     return pipe.device.type == "cuda" and large and take_turns(pipe, profile, pipe.device)
@@ -193,8 +193,8 @@ def in_float32(*modules: torch.nn.Module) -> Iterator[None]:
     before = [tensor.dtype for tensor in tensors()]
     try:
         with torch.inference_mode(False):
-            for module in modules:
-                module.to(torch.float32)
+            for tensor in tensors():
+                tensor.data = tensor.data.float() if tensor.is_floating_point() else tensor.data
         yield
     finally:
         with torch.inference_mode(False):

@@ -1,4 +1,4 @@
-"""Latents to pictures apart from the denoiser's batch: in slices that fit, and once more where values are no numbers."""
+"""Latents to pictures apart from the denoiser's batch: in slices that fit, and again where values are no numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

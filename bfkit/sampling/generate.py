@@ -67,7 +67,7 @@ class Conditioning:
         )
 
     def in_float32(self) -> "Conditioning":
-        """The same texts for a denoiser in float32; the noise, drawn in that precision, is the same but for rounding."""
+        """The same texts for a denoiser in float32; the noise, then drawn in float32, is the same but for rounding."""
         texts = {name: rows.float() if rows.is_floating_point() else rows for name, rows in self.texts.items()}
         return replace(self, texts=texts)
 
@@ -152,11 +152,17 @@ def sample_in_float32(
 ) -> torch.Tensor | None:
     """``sample`` with denoiser and decoder in float32, for what half precision breaks; None if it does not fit."""
 
+    texts = {name: part for name, part in vars(pipe).items() if name.startswith("text_encoder")}
+
     def draw() -> torch.Tensor:
         with in_float32(denoiser(pipe, profile), decoder(pipe, profile)):
             return sample(pipe, profile, conditions.in_float32(), steps)
 
-    return if_it_fits(draw)
+    try:
+        vars(pipe).update(dict.fromkeys(texts))  # where they are, pipelines cast to their dtype, which they keep
+        return if_it_fits(draw)
+    finally:
+        vars(pipe).update(texts)
 
 
 def are_whole(images: torch.Tensor) -> torch.Tensor:

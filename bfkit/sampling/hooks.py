@@ -1,4 +1,4 @@
-"""Reaching into a pipeline: its stages and its UNet, something put in a method's place, and all as it was afterwards."""
+"""Reaching into a pipeline: its stages, its UNet, something else in a method's place; all as it was afterwards."""
 
 import importlib
 from collections.abc import Callable, Iterator

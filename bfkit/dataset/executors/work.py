@@ -39,9 +39,8 @@ _LOADED: dict[str, tuple[DiffusionPipeline, Scorer, float]] = {}  # a process lo
 def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
     """The models, and what an evaluation costs."""
     profile, device = setup.profile, setup.device
-    key = repr(
-        (profile, device, setup.compiled, setup.offload, configuration(profile))
-    )  # weights may be trained anew in place
+    asked = profile, device, setup.compiled, setup.offload
+    key = repr((*asked, configuration(profile)))  # weights may be trained anew in place
     if key not in _LOADED:
         pipe = load_pipeline(profile, device, setup.offload)
         tflops = tflops_per_evaluation(pipe, profile)  # before it is compiled: compiled code is not counted
