@@ -318,8 +318,8 @@ def test_weights_that_come_as_a_pickle_are_read_without_running_it(hub, coca, tm
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("hf-hub:gated/coca", "is gated: accept its terms .* log in"),
-        ("hf-hub:lab/nothing", "no such repository .* check the name or log in"),
+        ("hf-hub:gated/coca", "is gated: accept its licence .* local folder"),
+        ("hf-hub:lab/nothing", "there is no model .* log in with .* local folder"),
         ("hf-hub:lab", "is a repository without an open_clip model in it"),
     ],
 )
@@ -333,7 +333,9 @@ def test_a_repository_that_cannot_be_read_gets_a_sentence(hub, name, sentence):
 @pytest.mark.parametrize("name", ["hf-hub:lab/coca", "coca_ViT-L-14/mscoco_finetuned_laion2b_s13b_b90k"])
 def test_without_a_network_the_way_out_is_a_folder(hub, monkeypatch, name):
     go_offline(monkeypatch)
-    with pytest.raises(FileNotFoundError, match="cannot be fetched: run once with a network, or name a local folder"):
+    with pytest.raises(
+        FileNotFoundError, match="cannot be reached: connect once to fetch it, or name another model or a local folder"
+    ):
         load_clip(name)
 
 

@@ -43,7 +43,13 @@ def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
     key = repr((*asked, configuration(profile)))  # weights may be trained anew in place
     if key not in _LOADED:
         pipe = load_pipeline(profile, device, setup.offload)
-        tflops = tflops_per_evaluation(pipe, profile)  # before it is compiled: compiled code is not counted
+        # before it is compiled: compiled code is not counted
+        tflops = attempt(
+            lambda: tflops_per_evaluation(pipe, profile),
+            f"one picture of {profile.name} at {profile.image_size} pixels",
+            device,
+            relief=lambda: make_room(pipe, profile),
+        )
         if setup.compiled:
             module = denoiser(pipe, profile)
             module.forward = torch.compile(module.forward)  # the call around it keeps its counting hooks
