@@ -114,8 +114,9 @@ def test_what_is_drawn_in_float32_is_the_same_picture(family):
 
 
 def test_models_that_take_turns_draw_the_same_pictures_and_only_one_is_on_the_device(family, monkeypatch):
-    profile, pipe = family
-    expected, own = generate(pipe, PROMPTS, 2, profile=profile, seeds=SEEDS), load_pipeline(profile)
+    profile = family[0]
+    own = load_pipeline(profile)
+    expected = generate(own, PROMPTS, 2, profile=profile, seeds=SEEDS)
     if profile.family.picture_stage:
         assert not take_turns(own, profile, "cpu")
         return
