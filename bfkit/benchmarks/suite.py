@@ -28,7 +28,7 @@ from bfkit.report.artifacts import to_markdown
 from bfkit.sampling import generate
 from bfkit.sampling.counting import counting
 
-from . import sd2_gpu
+from . import sd2_gpu, tf32
 from .queries import queries
 from .timing import side_by_side
 
@@ -165,7 +165,7 @@ def run(out: Path) -> pl.DataFrame:
             bar.set_postfix_str(measure.__name__)
             found = measure()
             rows.extend([found] if isinstance(found, dict) else found)
-    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), sd2_gpu.measure()
+    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), {**sd2_gpu.measure(), **tf32.measure()}
     noted = {"hardware": hardware("cuda" if torch.cuda.is_available() else "cpu"),
              "threads": torch.get_num_threads(), "pairs": rows, "gpu": gpu}  # fmt: skip
     (out / "tables").mkdir(parents=True, exist_ok=True)

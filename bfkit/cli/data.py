@@ -33,6 +33,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
     if arguments.batch is not None:
         profile = replace(profile, batch=at_least_1("--batch", arguments.batch))
+    profile = replace(profile, scorer_tf32=arguments.tf32 or profile.scorer_tf32)
     if arguments.prompts is not None:
         at_least_1("--prompts", arguments.prompts)
     device = chosen_device(arguments)
@@ -112,6 +113,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--batch", type=int, help="images drawn at once at first; halved where memory is short")
     command.add_argument("--workers", type=int, help="processes, or Ray actors, that share the work")
     command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
+    command.add_argument("--tf32", action="store_true", help="score with TF32 products on a GPU: faster, less exact")
     command.add_argument(
         "--offload", action="store_true", help="text models and denoiser take turns on a GPU that does not hold both"
     )

@@ -57,6 +57,7 @@ def configuration(profile: Profile) -> dict:
         "step_counts": list(profile.step_counts),
         "l_snr": profile.l_snr,
         "i_clip": profile.i_clip,
+        **({"scorer_tf32": True} if profile.scorer_tf32 else {}),  # data sets of before know nothing of it
     }
 
 

@@ -152,7 +152,7 @@ def complete_prompts(frame: pl.DataFrame) -> pl.DataFrame:
         return frame
     warnings.warn(
         f"{len(lacking)} of {len(counts)} prompts lack some of the pictures and are left out, "
-        f"{lacking['prompt'][0]!r} among them: make the data set again to fill the gaps, unless it lists them as broken",
+        f"{lacking['prompt'][0]!r} among them: make the data set again, unless it lists them as broken",
         stacklevel=2,
     )
     return frame.filter(~pl.col("prompt_id").is_in(lacking["prompt_id"].to_list()))

@@ -4,7 +4,8 @@ L-SNR needs the picture alone; D-SIM and I-CLIP compare it with its target, the 
 the last step count. A target's features are extracted once (``Scorer.features``) and compared with many pictures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,17 @@ from bfkit.profiles import Profile
 from .l_snr import l_snr
 
 DREAMSIM = "dreamsim:"  # begins the name of a DreamSim branch; any other name is a folder of the miniature's embedder
+
+
+@contextmanager
+def _multiplying(precision: str | None) -> Iterator[None]:
+    """Another of torch's precisions of float32 products while entered; None leaves it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision or before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True)
@@ -40,20 +52,22 @@ class Scorer:
     clip: Clip
     l_snr: str = "residual"
     i_clip: Literal["caption", "image"] = "caption"
+    tf32: bool = False
 
     @torch.inference_mode()
     def features(self, images: torch.Tensor) -> Features:
         """What both models see in pictures (N, 3, H, W) in [0, 1], in as many parts as memory asks for."""
-        parts = list(
-            in_parts(
-                lambda rows: self._features(images[rows.start : rows.stop]),
-                range(len(images)),
-                len(images),
-                owner=self.clip.model,
-                what=f"picture of {images.shape[-2]} x {images.shape[-1]} pixels to be scored",
-                device=self.clip.device,
+        with _multiplying("high" if self.tf32 and self.clip.device.type == "cuda" else None):
+            parts = list(
+                in_parts(
+                    lambda rows: self._features(images[rows.start : rows.stop]),
+                    range(len(images)),
+                    len(images),
+                    owner=self.clip.model,
+                    what=f"picture of {images.shape[-2]} x {images.shape[-1]} pixels to be scored",
+                    device=self.clip.device,
+                )
             )
-        )
         if len(parts) == 1:
             return parts[0]
         return Features(
@@ -94,7 +108,7 @@ def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
     if profile.i_clip == "caption":
         clip.check_captions()
     embedder = attempt(lambda: _load_perceptual(profile.perceptual, device), profile.perceptual, device)
-    return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip)
+    return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip, profile.scorer_tf32)
 
 
 def _load_perceptual(name: str, device: torch.device | str) -> DreamSim | PerceptualEmbedder:
