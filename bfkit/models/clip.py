@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bfkit.memory import attempt, is_out_of_memory
 
+from .captioning import WordByWord, whole_text
 from .hub import causes, hub_reason
 
 HUB = "hf-hub:"
@@ -87,10 +88,10 @@ class Clip:
         latent, tokens = self.model._encode_image(self._prepare(images.to(self.device)))
         text = torch.full((len(images), 1), begin, device=self.device)
         ended = torch.zeros(len(images), dtype=torch.bool, device=self.device)
+        kept = WordByWord(self.model, tokens) if WordByWord.serves(self.model) else None
         for _ in range(min(self.model.context_length, CAPTION_TOKENS) - 1):
-            # CoCa hangs its class token on the end, where no word sees it: the last logits are the last word's
-            output = self.model(None, text, image_latent=latent, image_embs=tokens, output_labels=False)
-            following = torch.where(ended, end, output["logits"][:, -1].argmax(-1))
+            logits = kept(text) if kept else whole_text(self.model, text, latent, tokens)
+            following = torch.where(ended, end, logits.argmax(-1))
             text = torch.cat([text, following.unsqueeze(1)], dim=1)
             ended |= following == end
             if ended.all():
