@@ -112,7 +112,8 @@ def _as_rows(seen: Features) -> pl.DataFrame:
 
 
 def _as_features(rows: pl.DataFrame, device: torch.device) -> Features:
-    return Features(*(torch.tensor(rows[name].to_numpy()).to(device) for name in ("perceptual", "semantic")), ())
+    perceptual, semantic = (torch.tensor(rows[name].to_numpy()).to(device) for name in ("perceptual", "semantic"))
+    return Features(perceptual, semantic, ())
 
 
 def work(job: Job, setup: Setup) -> str | None:

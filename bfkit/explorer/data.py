@@ -17,6 +17,7 @@ from bfkit.dataset.table import held_out_ids, read_scores
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import Profile, get_profile
+from bfkit.sampling.pixels import to_bytes
 
 FIGURE_2 = ("a colorful park with a crowd", "a white and empty wall")  # the paper's, the busier first
 SIDE = 96  # pixels: larger pictures are made smaller, so that 600 of them fit into a page
@@ -167,8 +168,7 @@ def _cost(frame: pl.DataFrame, name: str) -> list[float] | None:
 
 def data_uri(image: torch.Tensor) -> str:
     """A picture (3, H, W) in [0, 1] as a WebP of at most ``SIDE`` pixels, for an ``<img>``."""
-    pixels = (image.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-    picture, buffer = Image.fromarray(pixels), io.BytesIO()
+    picture, buffer = Image.fromarray(to_bytes(image)), io.BytesIO()
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     picture.save(buffer, "WEBP", quality=80, method=6)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,10 +1,15 @@
-"""What the accelerators share: finding the UNet they hook into, and putting it back as it was."""
+"""Reaching into a pipeline: its stages, its UNet, something else in a method's place; all as it was afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
+
+from bfkit.profiles import PROFILES
+
+STAGES = {profile.family.picture_stage for profile in PROFILES.values()} - {""}  # where combined pipelines draw
 
 
 class DoesNotApply(ValueError):
@@ -13,7 +18,21 @@ class DoesNotApply(ValueError):
 
 def drawing_stage(pipe: DiffusionPipeline) -> DiffusionPipeline:
     """The pipeline that holds the scheduler and calls the denoiser: of a combined pipeline, its second half."""
-    return getattr(pipe, "decoder_pipe", pipe)
+    return next((getattr(pipe, stage) for stage in STAGES if hasattr(pipe, stage)), pipe)
+
+
+@contextmanager
+def replaced(module: torch.nn.Module, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Another method in a module's place while entered."""
+    own, before = name in vars(module), getattr(module, name)
+    setattr(module, name, method)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(module, name, before)
+        else:
+            delattr(module, name)
 
 
 def find_unet(pipe: DiffusionPipeline, name: str) -> UNet2DConditionModel:

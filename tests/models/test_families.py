@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import families
 import pytest
@@ -15,12 +16,12 @@ from bfkit.dataset.build import build_dataset
 from bfkit.dataset.table import read_scores
 from bfkit.files import write_file
 from bfkit.mini.captions import VOCABULARY
-from bfkit.models.pipelines import denoiser, load_pipeline, picture_stage
+from bfkit.models.pipelines import decoder, denoiser, load_pipeline, picture_stage, take_turns, text_models
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
 from bfkit.sampling.counting import counting
-from bfkit.sampling.generate import embed, generate, sample
+from bfkit.sampling.generate import embed, generate, sample, sample_in_float32
 
 PROMPTS = ["a red circle", "three blue stars on a yellow background"]
 SEEDS = [3, 4]
@@ -99,6 +100,60 @@ def test_all_step_counts_share_their_first_evaluation_and_nothing_else_changes(f
             assert torch.equal(sample(pipe, profile, conditions, steps), expected)
             made.append(count.take())
     assert made == [5, 2, 1, 0]
+
+
+def test_pictures_decoded_one_by_one_are_the_same_and_the_denoiser_keeps_its_batch(family, monkeypatch):
+    profile, pipe = family
+    expected = generate(pipe, PROMPTS, 2, profile=profile, seeds=SEEDS)
+    vae, decoded = decoder(pipe, profile), []
+    decode = vae.decode
+
+    def limited(latents, *args, **kwargs):
+        if len(latents) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        decoded.append(len(latents))
+        return decode(latents, *args, **kwargs)
+
+    monkeypatch.setattr(vae, "decode", limited)
+    with counting(pipe, profile) as count:
+        pictures = generate(pipe, PROMPTS, 2, profile=profile, seeds=SEEDS)
+    torch.testing.assert_close(pictures, expected, atol=TOLERANCE, rtol=0)
+    assert (count.made, decoded) == (2, [1, 1]), "nothing is drawn twice"
+
+
+def test_what_is_drawn_in_float32_is_the_same_picture(family):
+    profile, pipe = family
+    conditions = embed(pipe, profile, PROMPTS, SEEDS)
+    expected = sample(pipe, profile, conditions, 2)
+    torch.testing.assert_close(sample_in_float32(pipe, profile, conditions, 2), expected, atol=TOLERANCE, rtol=0)
+    assert generate(pipe, PROMPTS, 1, profile=profile, seeds=SEEDS).isfinite().all(), "the text models are back"
+
+
+def test_models_that_take_turns_draw_the_same_pictures_and_only_one_is_on_the_device(family, monkeypatch):
+    profile = family[0]
+    own = load_pipeline(profile)
+    expected = generate(own, PROMPTS, 2, profile=profile, seeds=SEEDS)
+    if profile.family.picture_stage:
+        assert not take_turns(own, profile, "cpu")
+        return
+    turns = [*text_models(own), denoiser(own, profile)]
+    there, to = [], torch.nn.Module.to
+
+    def watched(module, *args, **kwargs):
+        if module in turns and args == (torch.device("cpu", 0),):  # the device; where they wait is "cpu"
+            there.append(module)
+        elif module in turns and args == ("cpu",) and module in there:
+            there.remove(module)
+        return to(module, *args, **kwargs)
+
+    for part in turns:
+        monkeypatch.setattr(part, "to", partial(watched, part))
+        part.register_forward_hook(lambda module, *_: pytest.fail("not alone") if there != [module] else None)
+    assert take_turns(own, profile, torch.device("cpu", 0)) and not take_turns(own, profile, "cpu")
+    with counting(own, profile) as count:
+        pictures = generate(own, PROMPTS, 2, profile=profile, seeds=SEEDS)
+    assert torch.equal(pictures, expected)
+    assert count.made == 2
 
 
 def test_a_scheduler_that_knows_spacing_gets_the_profiles(family):

@@ -4,6 +4,7 @@ A worker takes a shard at a time and looks at its file first, so that any number
 """
 
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,17 +19,26 @@ from tqdm.auto import tqdm
 
 from bfkit.dataset.shards import Shard
 
-from .work import Died, Setup, share_out, signals, work
+from .work import Died, share_out, signals, work
 
 # --- many workers ----------------------------------------------------------------------------------------------------
 
 
-def in_processes(
-    shards: Sequence[Any], setup: Any, workers: int, work: Callable[[Any, Any], str | None] = work
-) -> Iterator[str | None]:
-    """Processes on this machine, which end with this one, however it ends.
+def most_workers(device: str) -> tuple[int, str]:
+    """How many workers a device serves, and why in words: a GPU one, since each has models of its own; a core one."""
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count() if device == "cuda" else 1
+        return count, f"{device} is {count} GPU{'s' * (count != 1)}, and each serves one worker"
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count, f"there {'are' if count > 1 else 'is'} {count} CPU core{'s' * (count != 1)}"
 
-    With another ``work``, a function of a module, shards and setup are whatever it takes; a setup has a ``device``.
+
+def in_processes(
+    jobs: Sequence[Any], setup: Any, workers: int, work: Callable[[Any, Any], Any] = work
+) -> Iterator[Any]:
+    """Processes on this machine, which end with this one, however it ends; yields what ``work`` returns of each job.
+
+    With another ``work``, a function of a module, jobs and setup are whatever it takes; a setup has a ``device``.
     """
     context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
     threads = max(1, torch.get_num_threads() // workers)
@@ -50,7 +60,7 @@ def in_processes(
         return worker
 
     try:
-        yield from share_out(shards, workers, start, give, lambda tickets: connection.wait(tickets)[0], _received)
+        yield from share_out(jobs, workers, start, give, lambda tickets: connection.wait(tickets)[0], _received)
     finally:
         for process in places.values():
             process.kill()
@@ -58,8 +68,8 @@ def in_processes(
 
 
 def _nth_device(device: str, place: int) -> str:
-    """``cuda`` alone means every GPU of this machine, in turn."""
-    return f"cuda:{place % max(1, torch.cuda.device_count())}" if device == "cuda" else device
+    """``cuda`` alone means every GPU of this machine, one a worker."""
+    return f"cuda:{place}" if device == "cuda" else device
 
 
 def _dead(places: dict[int, BaseProcess]) -> int:
@@ -68,7 +78,7 @@ def _dead(places: dict[int, BaseProcess]) -> int:
     return sentinels[connection.wait(list(sentinels))[0]]
 
 
-def _serve(pipe: connection.Connection, setup: Setup, threads: int, work: Callable[[Any, Any], str | None]) -> None:
+def _serve(pipe: connection.Connection, setup: Any, threads: int, work: Callable[[Any, Any], Any]) -> None:
     """A worker process: takes shards until nobody gives it any."""
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own would be a semaphore that is left over when this process is killed
@@ -76,12 +86,12 @@ def _serve(pipe: connection.Connection, setup: Setup, threads: int, work: Callab
         while True:
             shard = pipe.recv()
             try:
-                pipe.send(shard and work(shard, setup))
+                pipe.send(work(shard, setup) if shard else None)
             except Exception as error:
                 pipe.send(error)
 
 
-def _received(ticket: connection.Connection) -> str | None:
+def _received(ticket: connection.Connection) -> Any:
     try:
         found = ticket.recv()
     except (EOFError, ConnectionError):
