@@ -230,6 +230,9 @@ def get_profile(
     """The profile of that name, or in that TOML file, with your own tables or advisor in the place of its own if given.
 
     Raises ValueError with the known names if there is no such profile, or for what is wrong in the file.
+
+    >>> get_profile("sdxl").image_size
+    1024
     """
     if name.endswith(".toml"):
         profile = read_own_profile(Path(name), PROFILES)

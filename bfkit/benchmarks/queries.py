@@ -9,6 +9,7 @@ import polars as pl
 from bfkit import paper
 from bfkit.dataset.curves import mean_curves
 from bfkit.dataset.table import SCHEMA, split_by_prompt
+from bfkit.extras import extra
 
 from .timing import side_by_side
 
@@ -31,18 +32,19 @@ def _many_rows(rows: int) -> pl.DataFrame:
             "seconds": 0.0,
             "tflops": 0.0,
         }
-    ).cast(dict(SCHEMA))
+    ).cast(pl.Schema(SCHEMA))
 
 
 def queries(rows: int = ROWS) -> Iterator[dict[str, Any]]:
     """What is asked of a score table of the paper's size: mean curves, one prompt's rows, the split; beside pandas."""
-    import pandas as pd
+    with extra("bench"):
+        import pandas as pd
 
     ours = _many_rows(rows)
     plain = pd.DataFrame({name: ours[name].to_numpy() for name in ours.columns})
     names = list(paper.METRICS)
 
-    def halves(held_out: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def halves(held_out: Any) -> tuple[Any, Any]:  # series to frames; pandas brings no types of its own
         whole = plain.groupby("prompt_id")["steps"].transform("nunique") == plain["steps"].nunique()
         return plain[whole & ~held_out], plain[whole & held_out]
 

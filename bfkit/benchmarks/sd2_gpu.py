@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, EulerDiscreteScheduler, StableDiffusionPipeline
@@ -39,9 +40,9 @@ def build_pipeline(unet: torch.nn.Module, device: torch.device, dtype: torch.dty
         prediction_type="v_prediction",
         steps_offset=1,
     )
-    pipe = StableDiffusionPipeline(
-        build_vae("sd2", device, dtype), None, None, unet, scheduler, None, None, requires_safety_checker=False
-    )
+    absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
+    parts: dict[str, Any] = {"vae": build_vae("sd2", device, dtype), "unet": unet, "scheduler": scheduler, **absent}
+    pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -83,11 +84,11 @@ def matrix_rate(device: torch.device, size: int = 8192, repeats: int = 20) -> fl
     """TFLOP/s of a large bf16 matrix product: what the hardware gives when nothing else is asked of it."""
     left, right = (torch.randn((size, size), device=device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
-        left @ right
+        torch.matmul(left, right)
     synchronize(device)
     began = time.perf_counter()
     for _ in range(repeats):
-        left @ right
+        torch.matmul(left, right)
     synchronize(device)
     return 2 * size**3 * repeats / (time.perf_counter() - began) / 1e12
 
@@ -111,7 +112,7 @@ def _measure(device: torch.device, batch: int, unet: torch.nn.Module, size: int 
     use_scheduler(pipe, profile)
     tflops = cost.tflops_of(unet, *cost.first_inputs(pipe, profile, conditions(pipe, 1)))
     plain = evaluations_a_second(pipe, profile, 1)
-    unet.to(memory_format=torch.channels_last)
+    unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  missing from torch's overloads
     unet.forward = torch.compile(unet.forward)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

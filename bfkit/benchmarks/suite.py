@@ -5,7 +5,8 @@ Both of a pair do the same work and are called in turn after a warm-up; what cou
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from bfkit.dataset.prompts import select_dissimilar
 from bfkit.devices import device_name
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
 from bfkit.models.dreamsim import SIDE, DreamSim, Tower
-from bfkit.models.pipelines import load_pipeline
+from bfkit.models.pipelines import calling, load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import get_profile
 from bfkit.report.artifacts import to_markdown
@@ -57,7 +58,7 @@ def generation(
     def plain() -> None:
         for text, seed in pairs:
             for steps in step_counts:
-                pipe(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
+                calling(pipe)(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
                      guidance_scale=profile.guidance, output_type="pt")  # fmt: skip
 
     pictures = len(pairs) * len(step_counts)
@@ -165,14 +166,16 @@ def prediction(device: torch.device = CPU, count: int = 256) -> dict[str, Any]:
 def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
     """Measure everything, show a progress bar, write ``out/benchmarks.json`` and a table of it; returns the pairs.
 
-    ``ON_DEVICE`` are measured on ``device``, the other pairs on the CPU, and each names what it was measured on. The
+    ``ON_DEVICE`` are measured on ``device``, ``ON_CPU`` on the CPU, and each names what it was measured on. The
     GPU's part is measured if ``device`` is one, and says "not measured" elsewhere.
     """
     rows: list[dict[str, Any]] = []
-    with tqdm(PAIRS, "benchmarks") as bar:
-        for measure in bar:
-            bar.set_postfix_str(measure.__name__)
-            found = measure(device) if measure in ON_DEVICE else measure()
+    measures: dict[str, Callable[[], Any]] = {measure.__name__: partial(measure, device) for measure in ON_DEVICE}
+    measures |= {measure.__name__: measure for measure in ON_CPU}
+    with tqdm(measures.items(), "benchmarks") as bar:
+        for name, measure in bar:
+            bar.set_postfix_str(name)
+            found = measure()
             rows.extend([found] if isinstance(found, dict) else found)
     pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), sd2_gpu.measure(device)
     noted = {
@@ -191,5 +194,5 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
     return pairs
 
 
-PAIRS = (generation, d_sim, pixels, selection, prediction, queries)
 ON_DEVICE = (generation, d_sim, prediction)
+ON_CPU = (pixels, selection, queries)

@@ -20,7 +20,8 @@ def side_by_side(
     ``device`` is where both compute (default: the CPU): it is waited for, and named.
     """
     device = torch.device("cpu") if device is None else device
-    ours(), plain()
+    ours()
+    plain()
     synchronize(device)
     pairs = []
     for _ in range(repeats):

@@ -1,12 +1,15 @@
 """One function a figure: tidy frames in, an Altair chart out, all in one theme."""
 
-from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
-from .generic import bars, histogram, scatter, small_multiples, two_histograms
-from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
-from .rules import metric_subsets, rules
-from .study import study_sides, study_times, user_study
-from .systems import combinations, systems
-from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, SERIES
+from bfkit.extras import extra
+
+with extra("notebooks"):
+    from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
+    from .generic import bars, histogram, scatter, small_multiples, two_histograms
+    from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
+    from .rules import metric_subsets, rules
+    from .study import study_sides, study_times, user_study
+    from .systems import combinations, systems
+    from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, SERIES
 
 __all__ = [
     "COLORS",

@@ -17,7 +17,7 @@ Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; No
 
 def add_command(commands: argparse._SubParsersAction, name: str, action: Action) -> argparse.ArgumentParser:
     """A command that says of itself what its function says."""
-    said = action.__doc__.replace("%", "%%")  # argparse formats its texts
+    said = (action.__doc__ or "").replace("%", "%%")  # argparse formats its texts
     command = commands.add_parser(name, help=said, description=said)
     command.set_defaults(action=action, profile="mini")
     return command
@@ -50,7 +50,11 @@ def at_least_1(option: str, value: int) -> int:
 
 
 def part(text: str) -> tuple[int, int]:
-    """``3/16`` as (3, 16)."""
+    """``3/16`` as (3, 16).
+
+    >>> part("3/16")
+    (3, 16)
+    """
     number, slash, parts = text.partition("/")
     if not (slash and number.isdecimal() and parts.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
@@ -58,7 +62,11 @@ def part(text: str) -> tuple[int, int]:
 
 
 def parameter(text: str) -> tuple[str, int | float | str]:
-    """``NAME=VALUE``, the value as a number where it is one."""
+    """``NAME=VALUE``, the value as a number where it is one.
+
+    >>> parameter("prompts=8")
+    ('prompts', 8)
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -135,14 +135,14 @@ def _interrupt(*_: object) -> None:
 
 def _run(
     shards: Sequence[Shard], setup: Setup, workers: int | None, executor: str, address: str | None
-) -> Iterator[str | None]:
+) -> Generator[str | None, None, None]:
     """Yields each time a shard is done with: nothing, or what is wrong with it."""
     if not shards:
         return
     if executor == "ray":
         yield from on_ray(shards, setup, workers, address)
-    elif min(workers or 1, len(shards)) > 1:
-        yield from in_processes(shards, setup, min(workers, len(shards)))
+    elif (processes := min(workers or 1, len(shards))) > 1:
+        yield from in_processes(shards, setup, processes)
     else:
         for shard in shards:
             yield work(shard, setup)

@@ -70,13 +70,14 @@ def probe(profile: Profile, device: torch.device | str | None, keep_images: bool
     t1, t2 = (statistics.median(meter.seconds for meter, _ in runs) / count for runs in (few, more))
     e1, e2 = few[0][1], more[0][1]
     evaluation = max(0.0, (2 * t2 - 3 * t1) / (2 * e2 - 3 * e1))
-    joules, seconds = [meter.joules for meter, _ in more], sum(meter.seconds for meter, _ in more)
+    joules = [meter.joules for meter, _ in more if meter.joules is not None]
+    seconds = sum(meter.seconds for meter, _ in more)
     at_once = min(count, fitting_batch(pipe, profile))  # memory may have held fewer than were asked for
     return Price(
         f"measured, {at_once} pictures at once on {hardware(pipe.device)['device']}",
         evaluation,
         max(0.0, (t1 - e1 * evaluation) / 2),
-        None if None in joules else sum(joules) / seconds,
+        sum(joules) / seconds if len(joules) == len(more) else None,
         statistics.mean(kept) if kept else None,
     )
 
@@ -190,7 +191,7 @@ def _price(
     operations: tuple[float, float] | None,
     keep_images: bool,
 ) -> Price:
-    if tflops is not None:
+    if tflops is not None and operations is not None:
         how = f"counted operations at the {tflops:g} TFLOP/s given, the scorer's not among them"
         return Price(how, *(count / tflops for count in operations))
     if device.type == "cuda" or is_local(profile):

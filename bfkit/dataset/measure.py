@@ -7,6 +7,7 @@ step counts follow, each beginning with the target's first evaluation, which the
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import polars as pl
@@ -23,7 +24,7 @@ from bfkit.sampling.generate import Conditioning
 
 from .table import ORDER, SCHEMA
 
-WEBP = {"quality": 90, "method": 4}
+WEBP: dict[str, Any] = {"quality": 90, "method": 4}
 
 _FITTING: WeakKeyDictionary[DiffusionPipeline, int] = WeakKeyDictionary()  # batches that memory was found to hold
 

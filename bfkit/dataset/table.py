@@ -172,4 +172,5 @@ def tflops_per_step(frame: pl.DataFrame) -> float:
     made = frame.filter(pl.col("evals") > 0)
     if not len(made):
         raise ValueError("the score table notes no evaluation: make it with more than one step count")
-    return made["tflops"].sum() / made["evals"].sum()
+    tflops, evals = made.select(pl.col("tflops").sum(), pl.col("evals").sum()).row(0)
+    return tflops / evals

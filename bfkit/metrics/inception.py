@@ -6,12 +6,15 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchmetrics.image import InceptionScore
-from torchmetrics.image.fid import NoTrainInceptionV3
 
 from bfkit.devices import use_device
+from bfkit.extras import extra
 from bfkit.models.perceptual import load_embedder
 from bfkit.profiles import Profile
+
+with extra("baselines"):
+    from torchmetrics.image import InceptionScore
+    from torchmetrics.image.fid import NoTrainInceptionV3
 
 
 def inception_score(logits: torch.Tensor, splits: int = 10, seed: int = 0) -> tuple[float, float]:

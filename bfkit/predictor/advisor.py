@@ -16,6 +16,7 @@ from bfkit.dataset.curves import dense_curves, long_curves
 from bfkit.dataset.table import read_scores, split_by_prompt
 from bfkit.devices import hardware
 from bfkit.models.clip import Clip, load_clip
+from bfkit.models.pipelines import calling
 from bfkit.profiles import PROFILES, Profile
 from bfkit.provenance import table_digest
 from bfkit.sampling.generate import check_prompts
@@ -43,13 +44,14 @@ class StepAdvisor:
         Raises FileNotFoundError, naming what is missing, where the source is neither, ValueError for a device that is
         not there.
         """
-        if source in PROFILES and not PROFILES[source].advisor:
+        profile = PROFILES.get(source) if isinstance(source, str) else None
+        if profile and not profile.advisor:
             raise FileNotFoundError(
                 f"{source} has no advisor of its own: train one with `bfkit train --profile {source} --scores FOLDER "
                 "--out ADVISOR`, and name that folder"
             )
-        folder = Path(PROFILES[source].advisor if source in PROFILES else source)
-        if source not in PROFILES and not folder.is_dir():
+        folder = Path(profile.advisor if profile else source)
+        if not profile and not folder.is_dir():
             raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
         predictors, notes = load_predictors(folder)
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
@@ -110,12 +112,12 @@ class StepAdvisor:
         seeds = list(range(len(chosen))) if seeds is None else list(seeds)
         if len(seeds) != len(chosen):
             raise ValueError(f"{len(seeds)} seeds for {len(chosen)} prompts: give one seed for each prompt")
-        pictures: list[Image | None] = [None] * len(chosen)
+        pictures: dict[int, Image] = {}
         groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
         for steps, rows in groups.iter_rows():
             for start in range(0, len(rows), batch):
                 part = rows[start : start + batch]
-                drawn = pipe(
+                drawn = calling(pipe)(
                     [chosen["prompt"][row] for row in part],
                     num_inference_steps=steps,
                     generator=[torch.Generator().manual_seed(seeds[row]) for row in part],
@@ -123,7 +125,7 @@ class StepAdvisor:
                 ).images
                 for row, picture in zip(part, drawn, strict=True):
                     pictures[row] = picture
-        return pictures
+        return [pictures[row] for row in range(len(chosen))]
 
 
 def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from scipy.optimize import isotonic_regression
@@ -36,13 +37,16 @@ class CurvePredictor(nn.Module):
     ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
     """
 
+    low: torch.Tensor
+    high: torch.Tensor
+
     def __init__(self, embed_dim: int, settings: PredictorSettings) -> None:
         super().__init__()
         self.network = NETWORKS[settings.network](embed_dim, settings)
         self.register_buffer("low", torch.zeros(len(settings.grid)))
         self.register_buffer("high", torch.ones(len(settings.grid)))
 
-    def forward(self, prompts: torch.Tensor) -> torch.Tensor:
+    def forward(self, prompts: Float[torch.Tensor, "n d"]) -> Float[torch.Tensor, "n g"]:
         return self.low + (self.high - self.low) * self.network(prompts).sigmoid()
 
     def rises(self) -> bool:
@@ -63,7 +67,7 @@ class Predictors:
         return replace(self, networks={name: network.to(device) for name, network in self.networks.items()})
 
     @torch.inference_mode()
-    def __call__(self, prompts: torch.Tensor) -> dict[str, np.ndarray]:
+    def __call__(self, prompts: Float[torch.Tensor, "n d"]) -> dict[str, Float[np.ndarray, "n t"]]:
         """Prompt embeddings (N, D) to each metric's curve at every step from 1 to the grid's last, T: (N, T).
 
         Computed where the networks lie, ``BLOCK`` prompts at a time, wherever the embeddings do.
@@ -78,14 +82,14 @@ class Predictors:
         return curves
 
 
-def monotone(curves: np.ndarray, rising: bool) -> np.ndarray:
+def monotone(curves: Float[np.ndarray, "n g"], rising: bool) -> Float[np.ndarray, "n g"]:
     """The nearest curves (N, G), in squared error, that never turn back (isotonic regression)."""
     return np.stack([isotonic_regression(row, increasing=rising).x for row in curves.astype(float)])
 
 
 def fit_curve(
-    prompts: torch.Tensor,
-    curves: np.ndarray,
+    prompts: Float[torch.Tensor, "n d"],
+    curves: Float[np.ndarray, "n t"],
     settings: PredictorSettings,
     epochs: int,
     seed: int = 0,

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import altair as alt
 import polars as pl
 from PIL import Image
 
 from bfkit.devices import used_hardware
+from bfkit.extras import extra
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
+
+with extra("notebooks"):
+    import altair as alt
 
 CHART_COLORS = 256  # of a chart's PNG: enough for its flat colours and soft edges, at a third of the size
 
@@ -72,16 +75,19 @@ class Report:
         """Note a number for the abstract on the report's first page, beside the paper's; returns it."""
         if self.out is not None:
             published = None if paper is None else format(paper, form)
-            self._add({"kind": "number", "name": name, "value": format(value, form), "paper": published})
+            self._add(
+                Path(self.out), {"kind": "number", "name": name, "value": format(value, form), "paper": published}
+            )
         return value
 
     def _note(self, kind: str, name: str, caption: str, files: Sequence[Path]) -> None:
-        digests = {str(file.relative_to(self.out)): digest(file) for file in files}
-        self._add({"kind": kind, "name": name, "caption": caption, "files": digests})
+        if self.out is not None:
+            digests = {str(file.relative_to(self.out)): digest(file) for file in files}
+            self._add(Path(self.out), {"kind": kind, "name": name, "caption": caption, "files": digests})
 
-    def _add(self, entry: dict) -> None:
+    def _add(self, out: Path, entry: dict) -> None:
         self.entries.append({**entry, "notebook": self.notebook})
-        notes = Path(self.out) / "entries"
+        notes = out / "entries"
         notes.mkdir(parents=True, exist_ok=True)
         noted = {"hardware": used_hardware(), "entries": self.entries}
         (notes / f"{self.notebook}.json").write_text(json.dumps(noted))

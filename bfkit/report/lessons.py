@@ -1,12 +1,15 @@
 """A lesson, fitted to a profile, run headlessly and kept as a page."""
 
 from pathlib import Path
+from typing import cast
 
-import nbformat
-import papermill
-from nbconvert import HTMLExporter
-
+from bfkit.extras import extra
 from bfkit.profiles import Profile
+
+with extra("notebooks"):
+    import nbformat
+    import papermill
+    from nbconvert import HTMLExporter
 
 LEFT_OUT = (
     "*Table 1 is left out, for want of its errors on these scores. `bfkit networks --profile {profile} --scores SCORES "
@@ -40,7 +43,7 @@ def run_lesson(notebook: Path, out: Path, settings: dict, profile: Profile) -> s
             executed,
             settings,
             cwd=notebook.parent,
-            progress_bar={"mininterval": 1.0},
+            progress_bar=cast("bool", {"mininterval": 1.0}),  # its hint leaves out tqdm's options, which it takes
             kernel_name="python3",
             extra_arguments=["--log-level=CRITICAL"],
         )

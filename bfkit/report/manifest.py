@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
 import polars as pl
 
+from bfkit.extras import extra
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
+
+with extra("notebooks"):
+    import jinja2
 
 
 def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:

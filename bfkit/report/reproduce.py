@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import papermill
 import torch
 
 from bfkit.dataset.build import build_dataset, dataset_prompts
@@ -15,6 +14,7 @@ from bfkit.dataset.executors.work import forget_models
 from bfkit.dataset.table import noted_hardware
 from bfkit.devices import choose_device
 from bfkit.explorer.page import write_explorer
+from bfkit.extras import extra
 from bfkit.predictor.advisor import train_advisor
 from bfkit.predictor.model import load_predictors
 from bfkit.profiles import Profile, get_profile
@@ -23,6 +23,9 @@ from bfkit.provenance import digest, run_key, surroundings, table_digest
 from .artifacts import Report
 from .lessons import run_lesson
 from .manifest import is_current, note_run, read_manifest, write_page
+
+with extra("notebooks"):
+    import papermill
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # the larger settings of a full run; a notebook opened by hand, or by nbval, uses its own small ones

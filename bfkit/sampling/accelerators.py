@@ -8,7 +8,9 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 
-from .hooks import drawing_stage, find_package, find_unet, restored
+from bfkit.extras import extra
+
+from .hooks import drawing_stage, find_unet, restored
 
 INPUTS = ("sample", "timestep", "encoder_hidden_states")  # the UNet's arguments that both packages expect by position
 MOST_MERGED = 0.75  # of each 2 x 2 tokens, one always stays
@@ -32,7 +34,9 @@ def deep_cache(pipe: DiffusionPipeline, interval: int = 3, branch: int = 0) -> I
         raise ValueError(f"DeepCache with an interval of {interval} caches nothing: choose 2 or more")
     if not 0 <= branch < 3 * len(unet.down_blocks):
         raise ValueError(f"no branch {branch} for DeepCache: this UNet has 0 to {3 * len(unet.down_blocks) - 1}")
-    helper = find_package("DeepCache").DeepCacheSDHelper(drawing_stage(pipe))
+    with extra("baselines"):
+        from DeepCache import DeepCacheSDHelper
+    helper = DeepCacheSDHelper(drawing_stage(pipe))
     helper.set_params(cache_interval=interval, cache_branch_id=branch)
     # its own disable() leaves a forward on every module, and fails where enable() did not get through
     with restored(unet), unet.register_forward_pre_hook(_by_position, with_kwargs=True):
@@ -60,7 +64,8 @@ def tome(pipe: DiffusionPipeline, ratio: float = 0.5) -> Iterator[DiffusionPipel
     if not 0 < ratio <= MOST_MERGED:
         raise ValueError(f"ToMe merges a share of the tokens above 0 and up to {MOST_MERGED}; got {ratio}")
     smaller = _shallowest_attention(unet)
-    tomesd = find_package("tomesd")
+    with extra("baselines"):
+        import tomesd
     generator = torch.Generator(unet.device)
 
     def prepare(_: UNet2DConditionModel, args: tuple[Any, ...]) -> None:

@@ -1,9 +1,7 @@
 """What the accelerators share: finding the UNet they hook into, and putting it back as it was."""
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
@@ -41,11 +39,3 @@ def restored(module: torch.nn.Module) -> Iterator[None]:
             part.__class__ = kind
             vars(part).clear()
             vars(part).update(attributes)
-
-
-def find_package(package: str) -> ModuleType:
-    """An optional package; ImportError with the command that installs it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(f"the package {package} is not installed: run `pip install {package}`") from error

@@ -1,29 +1,32 @@
 """The 2AFC user study (Section 4.4; Figures 9-11): its page, its answers, what they say, and observers to try it on."""
 
-from .analysis import (
-    Interval,
-    Rules,
-    apply_rules,
-    bootstrap,
-    by_participant,
-    crossed,
-    d_prime,
-    jnd,
-    mean_share,
-    participants_needed,
-    side_bias,
-    spread,
-    time_on_trial,
-)
-from .design import Design, Study
-from .folder import Page, build, read_study
-from .mixed import Mixed, mixed_share
-from .observers import Observers, simulate
-from .pictures import read_pictures
-from .records import SCHEMA, import_authors_csv, read_answers
-from .report import Analysis, analyse, write_report
-from .serve import StudyServer, serve
-from .widget import StudyWidget
+from bfkit.extras import extra
+
+with extra("study"):
+    from .analysis import (
+        Interval,
+        Rules,
+        apply_rules,
+        bootstrap,
+        by_participant,
+        crossed,
+        d_prime,
+        jnd,
+        mean_share,
+        participants_needed,
+        side_bias,
+        spread,
+        time_on_trial,
+    )
+    from .design import Design, Study
+    from .folder import Page, build, read_study
+    from .mixed import Mixed, mixed_share
+    from .observers import Observers, simulate
+    from .pictures import read_pictures
+    from .records import SCHEMA, import_authors_csv, read_answers
+    from .report import Analysis, analyse, write_report
+    from .serve import StudyServer, serve
+    from .widget import StudyWidget
 
 __all__ = [
     "SCHEMA",

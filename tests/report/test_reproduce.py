@@ -236,7 +236,9 @@ def test_a_failing_notebook_is_named_and_what_it_and_the_others_reported_stays(n
 def test_a_report_without_a_folder_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pl.DataFrame({"x": [1]})
-    assert Report("00_first").table("rows", frame, "Rows") is frame
+    report = Report("00_first")
+    assert report.table("rows", frame, "Rows") is frame
+    report.page(tmp_path / "explorer.html", "A page")
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from bfkit.dataset.shards import Shard
+from bfkit.extras import extra
 from bfkit.profiles import Profile
 
 from .work import Died, Setup, share_out, signals, work
@@ -74,10 +75,8 @@ def _absolute(profile: Profile) -> Profile:
 def _import_ray() -> ModuleType:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    try:
+    with extra("ray"):
         import ray
-    except ImportError:
-        raise ValueError("executor='ray' needs Ray: install it with `pip install 'bfkit[ray]'`") from None
     return ray
 
 

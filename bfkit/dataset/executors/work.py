@@ -86,6 +86,7 @@ def share_out(
     that is done, and ``outcome`` what became of it, or raises ``Died``.
     """
     waiting, idle, deaths, unfinished = deque(shards), [], 0, len(shards)
+    busy: dict[Any, tuple[Any, Shard | None]]
     busy = {give(worker, None): (worker, None) for worker in [start() for _ in range(workers)]}
     while unfinished:
         ticket = wait(list(busy))
