@@ -217,8 +217,8 @@ def generate(
 ) -> Float[torch.Tensor, "n 3 h w"]:
     """Pictures of prompts, all in the same number of steps: (len(prompts), 3, H, W) float32 in [0, 1] on the CPU.
 
-    ``seeds`` gives each prompt's seed (default: the profile's first for all). Raises ValueError for bad prompts or steps,
-    another number of seeds, or a device that does not hold one picture.
+    ``seeds`` gives each prompt's seed (default: the profile's first for all). Raises ValueError for bad prompts, bad
+    steps, another number of seeds, or a device that does not hold one picture.
     """
     prompts, steps = check_prompts(prompts), check_steps(steps)
     seeds = [profile.seeds[0]] * len(prompts) if seeds is None else list(seeds)
