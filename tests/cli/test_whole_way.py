@@ -61,7 +61,10 @@ def test_a_family_goes_the_whole_way(profile, tmp_path, capsys):
     run("train", *own, "--out", profile.advisor)
     run("steps", *own, "a red circle on a white wall")
     assert "t*" in capsys.readouterr().out
-    run("compare", *own, "--out", tmp_path / "compared", "--table", profile.systems)
+    compared = (*own, "--out", tmp_path / "compared", "--table", profile.systems)
+    run("compare", *compared, "--part", "2/2")
+    assert "part 2/2 is finished; " in capsys.readouterr().out, "all prompts are in the first"
+    run("compare", *compared)
     said, absent = capsys.readouterr().out, ABSENT[profile.name]
 
     frame, reasons = table2.read(profile.systems), table2.absent(profile.systems)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import families
 import numpy as np
 import polars as pl
 import pytest
@@ -86,6 +87,23 @@ def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(costs):
     assert plans["OURS + plain", 0.25].steps == dict(zip(STEPS, (1, 1, 1), strict=True))
     assert plans["OURS + ToMe", 0.5].steps == dict(zip(STEPS, (1, 2, 2), strict=True))
     assert plans["OURS + DeepCache", 1.0].cost.tflops(6) < plans["OURS + plain", 1.0].cost.tflops(6)
+
+
+@pytest.mark.filterwarnings("ignore:.*callback_steps.*:FutureWarning")  # diffusers' combined Kandinsky calls so
+@pytest.mark.parametrize(
+    ("family", "apply"),
+    [
+        ("flux", ["DPM-Solver++ 2M", "UniPC"]),
+        ("pixart", ["DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC"]),
+        ("kandinsky", ["DPM-Solver++ 2M", "UniPC", "DeepCache", "DistriFusion"]),
+    ],
+)
+def test_in_every_family_what_applies_is_priced_and_the_rest_has_a_reason(family, apply, tmp_path):
+    profile = families.save_tiny(family, tmp_path)
+    found, absent = count_costs(load_pipeline(profile), profile)
+    assert list(found) == [PLAIN, *apply]
+    assert sorted([*apply, *absent]) == sorted(SYSTEMS)
+    assert all(name in reason for name, reason in absent.items())
 
 
 def test_a_system_that_a_budget_pays_no_step_of_is_left_out_with_that_reason(costs):
