@@ -172,11 +172,12 @@ def take_turns(pipe: DiffusionPipeline, profile: Profile, device: torch.device |
 
     def come(module: torch.nn.Module, _: object) -> None:
         if module not in here:
-            for other in here:
-                other.to("cpu")
-            here.clear()
-            release()
-            module.to(device)
+            with torch.inference_mode(False):  # tensors that are moved in it could not be changed outside of it
+                for other in here:
+                    other.to("cpu")
+                here.clear()
+                release()
+                module.to(device)
             here.append(module)
 
     for part in turns:

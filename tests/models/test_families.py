@@ -121,12 +121,16 @@ def test_pictures_decoded_one_by_one_are_the_same_and_the_denoiser_keeps_its_bat
     assert (count.made, decoded) == (2, [1, 1]), "nothing is drawn twice"
 
 
-def test_what_is_drawn_in_float32_is_the_same_picture(family):
-    profile, pipe = family
+def test_a_half_precision_pipeline_draws_in_float32_and_is_then_as_it_was(family):
+    profile = replace(family[0], dtype="bfloat16")
+    pipe = load_pipeline(profile)
     conditions = embed(pipe, profile, PROMPTS, SEEDS)
-    expected = sample(pipe, profile, conditions, 2)
-    torch.testing.assert_close(sample_in_float32(pipe, profile, conditions, 2), expected, atol=TOLERANCE, rtol=0)
-    assert generate(pipe, PROMPTS, 1, profile=profile, seeds=SEEDS).isfinite().all(), "the text models are back"
+    before = sample(pipe, profile, conditions, 2)
+    exactly = sample_in_float32(pipe, profile, conditions, 2)
+    assert torch.equal(sample(pipe, profile, conditions, 2), before)
+    expected = sample(pipe.to(torch.float32), profile, conditions.in_float32(), 2)
+    torch.testing.assert_close(exactly, expected, atol=TOLERANCE, rtol=0)
+    assert not torch.equal(before, exactly)
 
 
 def test_models_that_take_turns_draw_the_same_pictures_and_only_one_is_on_the_device(family, monkeypatch):
