@@ -2,13 +2,16 @@
 
 import argparse
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from bfkit import paper
+from bfkit.extras import extra
+from bfkit.files import check_target
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import Profile
 
-from .options import add_command, add_device, add_profile, at_least_1, chosen_device, part, show
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, part, show
 
 
 def steps(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -26,14 +29,21 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.table import read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
+    check_numbers(arguments, prompts=1, batch=1, workers=1)
+    if arguments.address and arguments.executor != "ray":
+        raise ValueError("--address is that of a Ray cluster: it goes with --executor ray")
+    with extra("ray"):
+        if arguments.executor == "ray" and find_spec("ray") is None:
+            raise ModuleNotFoundError(name="ray")
+    check_target(arguments.out, "folder")
+    if arguments.table:
+        check_target(arguments.table, "file")
     for number in arguments.steps or ():
         check_steps(number)
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
     if arguments.batch is not None:
-        profile = replace(profile, batch=at_least_1("--batch", arguments.batch))
-    if arguments.prompts is not None:
-        at_least_1("--prompts", arguments.prompts)
+        profile = replace(profile, batch=arguments.batch)
     device = chosen_device(arguments)
     shards = build_dataset(
         profile,
@@ -49,7 +59,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     )
     print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
     if arguments.table:
-        write_table(read_scores(arguments.out), arguments.table, read_metadata(shards[0].path))
+        rows = read_scores(arguments.out)  # of all parts that are there; this one may hold no shard
+        write_table(rows, arguments.table, read_metadata(min(arguments.out.glob("shard-*.parquet"))))
         print(f"one table: {arguments.table}")
 
 
@@ -58,6 +69,7 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.estimate import describe, estimate
     from bfkit.evaluation.learning_curve import expect
 
+    check_numbers(arguments, prompts=1, gpus=1)
     count = profile.prompts if arguments.prompts is None else arguments.prompts
     rows = estimate(
         profile,
@@ -80,6 +92,8 @@ def train(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.devices import best_device
     from bfkit.predictor.advisor import train_advisor
 
+    check_numbers(arguments, seed=0)
+    check_target(arguments.out, "folder")
     profile = profile if arguments.scores is None else replace(profile, scores=str(arguments.scores))
     notes = train_advisor(profile, arguments.out, arguments.seed, best_device())
     print(

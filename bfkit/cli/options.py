@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 
+LARGEST = 2**63 - 1  # what seeds and counts are kept in
 Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; None for 0
 
 
@@ -38,17 +39,20 @@ def chosen_device(arguments: argparse.Namespace) -> "torch.device":
     return best_device() if arguments.device is None else check_device(arguments.device)
 
 
-def at_least_1(option: str, value: int) -> int:
-    """The option's value, if it is a whole number from 1 on; ValueError otherwise."""
-    if value < 1:
-        raise ValueError(f"{option} must be at least 1; got {value}")
-    return value
+def check_numbers(arguments: argparse.Namespace, **least: int) -> None:
+    """Refuse numbers of options that were given and are too small, or too large for any machine: ValueError."""
+    for name, low in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < low:
+            raise ValueError(f"--{name} must be at least {low}; got {value}")
+        if value is not None and value > LARGEST:
+            raise ValueError(f"--{name} must be at most {LARGEST}; got {value}")
 
 
 def part(text: str) -> tuple[int, int]:
     """``3/16`` as (3, 16)."""
     number, slash, parts = text.partition("/")
-    if not (slash and number.isdecimal() and parts.isdecimal()):
+    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
     return int(number), int(parts)
 

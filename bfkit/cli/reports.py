@@ -5,9 +5,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from bfkit.files import check_target
 from bfkit.profiles import Profile, get_profile
 
-from .options import add_command, add_device, add_profile, at_least_1, chosen_device, parameter, show
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, parameter, show
 
 
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -20,12 +21,15 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.models.pipelines import load_pipeline
     from bfkit.predictor.advisor import StepAdvisor
 
-    if arguments.seeds is not None:
-        profile = replace(profile, seeds=profile.seeds[: at_least_1("--seeds", arguments.seeds)])
+    check_numbers(arguments, prompts=1, seeds=1)
+    check_target(arguments.out, "folder")
+    if arguments.table:
+        check_target(arguments.table, "file")
+    profile = replace(profile, seeds=profile.seeds[: arguments.seeds])
     device = chosen_device(arguments)
     _, held_out = split_by_prompt(read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
-    texts = texts if arguments.prompts is None else texts.head(at_least_1("--prompts", arguments.prompts))
+    texts = texts if arguments.prompts is None else texts.head(arguments.prompts)
     advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
     steps_of = advisor.steps(texts["prompt"].to_list()).select("prompt", "steps").rows()
     ours = dict(zip(texts["prompt_id"], steps_of, strict=True))
@@ -43,6 +47,7 @@ def networks(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.table1 import measure
     from bfkit.files import write_file
 
+    check_target(arguments.out, "file")
     profile = get_profile(profile.name, scores=arguments.scores)
     write_file(arguments.out, measure(profile, read_scores(profile.scores)).write_csv().encode())
     print(f"written: {arguments.out}")
@@ -53,6 +58,7 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.learning_curve import measure
     from bfkit.files import write_file
 
+    check_target(arguments.out, "file")
     profile = get_profile(profile.name, scores=arguments.scores)
     write_file(arguments.out, measure(profile).write_csv(float_precision=5).encode())
     print(f"written: {arguments.out}")
@@ -60,6 +66,7 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
+    check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
     from bfkit.benchmarks import suite
 
     pairs = suite.run(arguments.out)
@@ -69,18 +76,19 @@ def bench(_: Profile, arguments: argparse.Namespace) -> None:
 
 def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     """Run the notebooks and write the report: figures, tables, one page, and where each came from."""
-    from bfkit.report.reproduce import NotebookError, choose, make_advisor, make_scores, run
+    from bfkit.report.reproduce import NotebookError, check, make_advisor, make_scores, run
 
+    check_numbers(arguments, prompts=1)
+    check_target(arguments.out, "folder")
     if arguments.prompts is not None and not arguments.fresh:
         raise ValueError("--prompts is the number of prompts to draw anew: it goes with --fresh")
     if arguments.fresh and arguments.scores:
         raise ValueError("--fresh makes the scores that --scores would name: give one of the two")
-    only = arguments.only.split(",") if arguments.only else ()
-    choose(only)  # a wrong name is told before hours of drawing
+    only = () if arguments.only is None else arguments.only.split(",")
     profile = get_profile(profile.name, scores=arguments.scores, advisor=arguments.advisor, systems=arguments.systems)
+    check(profile, arguments.out, only, dict(arguments.parameter))  # before hours of drawing
     if arguments.fresh:
-        count = None if arguments.prompts is None else at_least_1("--prompts", arguments.prompts)
-        profile = make_scores(profile, arguments.out / "scores", count)
+        profile = make_scores(profile, arguments.out / "scores", arguments.prompts)
     if (arguments.fresh or arguments.scores) and not arguments.advisor:
         profile = make_advisor(profile, arguments.out / "advisor")
     try:

@@ -3,15 +3,22 @@
 import argparse
 from pathlib import Path
 
+from bfkit.files import check_target
 from bfkit.profiles import Profile
 
-from .options import add_command
+from .options import add_command, check_numbers
+
+MOST_ORDERS = 2**16  # an answer notes its order in two bytes
 
 
 def study_build(_: Profile, arguments: argparse.Namespace) -> None:
     """Make a 2AFC study of pictures: a folder that any web server, or a double click, serves."""
     from bfkit import study
 
+    check_numbers(arguments, trials=2, repeats=0, checks=0, practice=0, orders=2, seed=0)
+    if arguments.orders > MOST_ORDERS:
+        raise ValueError(f"--orders must be at most {MOST_ORDERS}; got {arguments.orders}")
+    check_target(arguments.out, "folder")
     page = study.Page(
         title=arguments.title,
         post=arguments.post,
@@ -39,6 +46,9 @@ def study_serve(_: Profile, arguments: argparse.Namespace) -> None:
     """Serve a study and keep its answers."""
     from bfkit import study
 
+    if not 0 <= arguments.port < 2**16:
+        raise ValueError(f"--port must be from 0 to {2**16 - 1}; got {arguments.port}")
+    check_target(arguments.out, "folder")
     study.serve(arguments.folder, arguments.out, arguments.host, arguments.port)
 
 
@@ -46,6 +56,7 @@ def study_analyse(_: Profile, arguments: argparse.Namespace) -> None:
     """Analyse answers: shares, intervals, JNDs, checks, and Figure 9."""
     from bfkit import study
 
+    check_target(arguments.out, "folder")
     if arguments.authors:
         rows = study.import_authors_csv(arguments.answers, arguments.authors, ours=arguments.ours)
     else:

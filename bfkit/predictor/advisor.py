@@ -50,6 +50,8 @@ class StepAdvisor:
         if source not in PROFILES and not folder.is_dir():
             raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
         predictors, notes = load_predictors(folder)
+        if missing := [name for name in ("clip", "examples") if name not in notes]:
+            raise ValueError(f"{folder / 'config.json'} lacks {' and '.join(missing)}: train the predictor again")
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
         return cls(clip, predictors, dict(paper.WEIGHTS), tuple(notes["examples"]))
