@@ -119,9 +119,9 @@ def read_scores(source: str | Path) -> pl.DataFrame:
 
 
 def _check_rows(table: pl.DataFrame, source: Sequence[Path]) -> None:
-    """Refuse what no measurement gives: ValueError with the first such value's file (``source``, one a row), row, column.
+    """Refuse what no measurement gives: ValueError with the file, row and column of the first such value.
 
-    A metric that was not measured is null.
+    ``source`` holds each row's file. A metric that was not measured is null.
     """
     of_text = pl.col("prompt_id").first().over("prompt")
     rules = [(pl.col(name).is_between(0, 1), name, "is no number from 0 to 1") for name in paper.METRICS]

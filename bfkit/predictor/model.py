@@ -120,8 +120,8 @@ def fit_predictors(
     """
     if settings.grid[-1] != (last := next(iter(curves.values())).shape[1]):
         raise ValueError(
-            f"the curves go to step {last}, the predictor's grid to {settings.grid[-1]}: measure the profile's own step "
-            "counts, or give the predictor another grid"
+            f"the curves go to step {last}, the predictor's grid to {settings.grid[-1]}: measure the profile's own "
+            "step counts, or give the predictor another grid"
         )
     networks = {}
     with tqdm(total=sum(settings.epochs[name] for name in curves), desc="training the predictor", unit="epoch") as bar:

@@ -89,6 +89,7 @@ def test_a_part_that_there_cannot_be_is_refused_by_the_parser(part, tmp_path, ca
     assert ended.value.code == 2 and f"'{part}' is no part such as 3/16" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_part_without_a_shard_writes_the_table_of_the_others_or_says_that_there_are_none(tmp_path, capsys):
     """Four jobs, a single shard: three of them have nothing to draw."""
     (tmp_path / "one.txt").write_text("a red circle on a white wall\n", encoding="utf-8")
