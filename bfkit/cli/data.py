@@ -1,6 +1,7 @@
 """Prompts to steps, and the data set and the predictor behind that: ``bfkit steps | dataset | plan | train``."""
 
 import argparse
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,16 +12,29 @@ from bfkit.files import check_target
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import Profile
 
-from .options import add_command, add_device, add_profile, check_numbers, chosen_device, part, show
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, part, show, text
 
 
-def steps(profile: Profile, arguments: argparse.Namespace) -> None:
-    """Print each prompt's plateaus and t*."""
+def steps(profile: Profile, arguments: argparse.Namespace) -> int:
+    """Print each prompt's plateaus and t*; prompts that the model cannot read have none, and make the exit code 2."""
+    import polars as pl
+
     from bfkit.devices import best_device
     from bfkit.predictor.advisor import StepAdvisor
 
-    frame = StepAdvisor.from_pretrained(profile.name, best_device()).steps(arguments.prompts)
-    show(frame.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
+    advisor = StepAdvisor.from_pretrained(profile.name, best_device())
+    refused = {number: said for number, text in enumerate(arguments.prompts) if (said := advisor.refusal(text))}
+    rows = pl.DataFrame({"prompt": arguments.prompts}).with_row_index("row")
+    if known := [number for number in range(len(rows)) if number not in refused]:
+        found = advisor.steps([arguments.prompts[number] for number in known])
+        found = found.drop("prompt").with_columns(row=pl.Series(known, dtype=pl.UInt32))
+        rows = rows.join(found, on="row", how="left").sort("row").drop("row")
+        if refused:
+            rows = rows.with_columns(pl.exclude("prompt").cast(pl.String).fill_null("-"))
+        show(rows.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
+    for number, said in refused.items():
+        print(f"bfkit: {said.replace('a prompt', f'prompt {number}', 1)}", file=sys.stderr)
+    return 2 if refused else 0
 
 
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -106,7 +120,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add ``steps``, ``dataset``, ``plan`` and ``train`` to the parser's commands."""
     command = add_command(commands, "steps", steps)
     add_profile(command)
-    command.add_argument("prompts", nargs="+", metavar="PROMPT")
+    command.add_argument("prompts", nargs="+", type=text, metavar="PROMPT")
     command = add_command(commands, "dataset", dataset)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")

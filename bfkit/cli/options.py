@@ -1,6 +1,7 @@
 """What the commands share: how one is added, and how options are read."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -70,8 +71,18 @@ def parameter(text: str) -> tuple[str, int | float | str]:
     return name, value
 
 
+def text(typed: str) -> str:
+    """Words as they were typed, which are UTF-8 even where Python's locale knows nothing beyond ASCII."""
+    return typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def show(frame: pl.DataFrame) -> None:
     """Print a table whole, and nothing but its rows."""
-    with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=80, tbl_rows=-1,
-                   tbl_width_chars=140, float_precision=3):  # fmt: skip
+    try:
+        "─│".encode(sys.stdout.encoding or "ascii")
+        plain = False
+    except UnicodeEncodeError:
+        plain = True
+    with pl.Config(ascii_tables=plain, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
+                   fmt_str_lengths=80, tbl_rows=-1, tbl_width_chars=140, float_precision=3):  # fmt: skip
         print(frame)

@@ -6,7 +6,7 @@ from pathlib import Path
 from bfkit.files import check_target
 from bfkit.profiles import Profile
 
-from .options import add_command, check_numbers
+from .options import add_command, check_numbers, text
 
 MOST_ORDERS = 2**16  # an answer notes its order in two bytes
 
@@ -81,9 +81,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--practice", type=int, default=2, help="trials that do not count (default 2)")
     command.add_argument("--orders", type=int, default=200, help="recorded orders to deal out (default 200)")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--title", default="Comparing pictures", help="of the page")
+    command.add_argument("--title", type=text, default="Comparing pictures", help="of the page")
     command.add_argument("--post", help="URL that answers are sent to")
-    command.add_argument("--code", help="completion code shown at the end")
+    command.add_argument("--code", type=text, help="completion code shown at the end")
     command.add_argument("--redirect", help="URL to go to at the end")
     command.add_argument("--no-fullscreen", action="store_true", help="do not ask for the full screen")
     command = add_command(parts, "serve", study_serve)

@@ -164,7 +164,7 @@ def save_predictors(predictors: Predictors, folder: Path, notes: dict) -> None:
     }
     save_file(tensors, folder / "model.safetensors")
     config = {"embed_dim": predictors.embed_dim, "settings": asdict(predictors.settings), **notes}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def load_predictors(folder: Path) -> tuple[Predictors, dict]:
@@ -175,7 +175,7 @@ def load_predictors(folder: Path) -> tuple[Predictors, dict]:
                 f"no trained predictor in {folder}: {needed} is missing; train one with `bfkit train`"
             )
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         settings = config.pop("settings")
         settings = PredictorSettings(**{**settings, "grid": tuple(settings["grid"])})
         embed_dim = config.pop("embed_dim")

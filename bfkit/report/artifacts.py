@@ -57,7 +57,7 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             files = [folder / f"{name}.csv", folder / f"{name}.md"]
             frame.write_csv(files[0], float_precision=5)
-            files[1].write_text(f"{caption}\n\n{to_markdown(frame)}\n{self._made_by()}")
+            files[1].write_text(f"{caption}\n\n{to_markdown(frame)}\n{self._made_by()}", encoding="utf-8")
             self._note("table", name, caption, files)
         return frame
 
@@ -83,7 +83,7 @@ class Report:
         self.entries.append({**entry, "notebook": self.notebook})
         notes = Path(self.out) / "entries"
         notes.mkdir(parents=True, exist_ok=True)
-        (notes / f"{self.notebook}.json").write_text(json.dumps(self.entries))
+        (notes / f"{self.notebook}.json").write_text(json.dumps(self.entries), encoding="utf-8")
 
 
 def to_markdown(frame: pl.DataFrame) -> str:
