@@ -4,6 +4,7 @@ A worker takes a shard at a time and looks at its file first, so that any number
 """
 
 import multiprocessing
+import pickle
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,8 @@ from tqdm.auto import tqdm
 
 from bfkit.dataset.shards import Shard
 
-from .work import Died, Setup, share_out, signals, work
+from .child import begin
+from .work import Died, Setup, held, share_out, work
 
 # --- many workers ----------------------------------------------------------------------------------------------------
 
@@ -31,9 +33,10 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
         place = len(places) if len(places) < workers else _dead(places)
         ours, theirs = context.Pipe()
         own = replace(setup, device=_nth_device(setup.device, place))
-        places[place] = context.Process(target=_serve, args=(theirs, own, threads), daemon=True)
-        with signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):  # inherited: this process decides when they end
-            places[place].start()
+        process = context.Process(target=begin, args=(theirs, pickle.dumps((_serve, own, threads))), daemon=True)
+        with held(signal.SIGINT, signal.SIGTERM):  # inherited: this process decides when they end
+            process.start()
+            places[place] = process
         theirs.close()
         return ours
 
