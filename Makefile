@@ -4,14 +4,14 @@ PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || ech
 VENV := .venv/.installed
 # Two tests, or two notebooks, at a time, a thread each: more threads than cores would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
-TESTS := $(PYTEST) --dist worksteal tests bfkit/predictor
+TESTS := $(PYTEST) --dist worksteal tests bfkit
 # Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
 
-.PHONY: help reproduce test test-all lint lab clean
+.PHONY: help reproduce test test-all lint architecture lab clean
 
 help:       ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Linux without an NVIDIA GPU: a smaller torch comes with"
 	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test"
@@ -27,10 +27,14 @@ test-all: $(VENV)   ## the same with the slow tests
 	$(TESTS) -m ""
 	$(NBVAL)
 
-lint: $(VENV)       ## check style, format, and that rooms import downwards only
+lint: $(VENV)       ## check style, format, types, and that rooms import downwards only
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/basedpyright
+
+architecture: $(VENV)  ## draw docs/architecture.md from the imports
+	.venv/bin/python docs/architecture.py
 
 lab: $(VENV)        ## open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks

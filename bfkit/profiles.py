@@ -1,7 +1,7 @@
 """Which models, sizes and seeds a run uses: one frozen record a stack. ``PROFILES["mini"]`` is bundled.
 
-The others name models that diffusers, open_clip and dreamsim fetch; a local folder is as good as a hub id. A run with
-your own models is ``replace(PROFILES["sd2"], name="own", pipeline="folder-or-id", ...)``.
+The others name models that diffusers, open_clip and dreamsim fetch; a local folder is as good as a hub id. A profile of
+your own is a TOML file (``own_profile``).
 """
 
 from dataclasses import dataclass, field, replace
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import paper
+from .own_profile import read_own_profile
 
 WEIGHTS = Path(__file__).parent / "mini" / "weights"
 TABLES = Path(__file__).parent / "mini" / "tables"
@@ -111,6 +112,13 @@ class Profile:
     advisor: str = ""  # the trained predictor's folder
     scores: str = ""  # a score table, or a folder of shards
     systems: str = ""  # what ``bfkit compare`` measured of the systems of Table 2
+    networks: str = ""  # what ``bfkit networks`` measured for Table 1
+    file: str = ""  # where a profile of one's own was read from
+
+    @property
+    def source(self) -> str:
+        """What ``get_profile`` makes this profile of: its file, or its name."""
+        return self.file or self.name
 
     @property
     def target_steps(self) -> int:
@@ -152,6 +160,7 @@ PROFILES: dict[str, Profile] = {
         advisor=str(WEIGHTS / "advisor"),
         scores=str(TABLES / "scores.parquet"),
         systems=str(TABLES / "systems.parquet"),
+        networks=str(TABLES / "networks.csv"),
     ),
     "sd2": _SD2,
     "sd15": replace(
@@ -216,12 +225,20 @@ def get_profile(
     scores: str | Path | None = None,
     advisor: str | Path | None = None,
     systems: str | Path | None = None,
+    networks: str | Path | None = None,
 ) -> Profile:
-    """The profile of that name, with your own score table, advisor or comparison in the place of its own if given.
+    """The profile of that name, or in that TOML file, with your own tables or advisor in the place of its own if given.
 
-    Raises ValueError with the known names if there is no such profile.
+    Raises ValueError with the known names if there is no such profile, or for what is wrong in the file.
+
+    >>> get_profile("sdxl").image_size
+    1024
     """
-    if name not in PROFILES:
-        raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
-    own = {"scores": scores, "advisor": advisor, "systems": systems}
-    return replace(PROFILES[name], **{field: str(path) for field, path in own.items() if path is not None})
+    if name.endswith(".toml"):
+        profile = read_own_profile(Path(name), PROFILES)
+    elif name in PROFILES:
+        profile = PROFILES[name]
+    else:
+        raise ValueError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}, or a TOML file of your own")
+    own = {"scores": scores, "advisor": advisor, "systems": systems, "networks": networks}
+    return replace(profile, **{field: str(path) for field, path in own.items() if path is not None})

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bfkit.profiles import Profile
 PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "scipy", "polars", "altair",
             "vl-convert-python", "torchmetrics", "statsmodels", "papermill")  # fmt: skip
 MODELS = ("pipeline", "clip", "perceptual", "classifier", "advisor")  # fields of a profile
-TABLES = ("scores", "systems")
+TABLES = ("scores", "systems", "networks")
 DECIDING = {".safetensors", ".json", ".txt", ".model"}  # files of a model's folder: weights, settings, vocabularies
 SOURCES = {".py", ".js", ".css", ".html", ".csv"}  # our own code, and the small tables that lessons read
 
@@ -60,6 +61,12 @@ def table_digest(source: str) -> str:
     return digest(path)
 
 
+def settings_digest(profile: Profile) -> str:
+    """A short hash of a profile's settings; what its models and tables hold has digests of its own."""
+    without_paths = replace(profile, file="", **dict.fromkeys((*MODELS, *TABLES), ""))
+    return hashlib.sha256(repr(without_paths).encode()).hexdigest()[:16]
+
+
 # --- a run ----------------------------------------------------------------------------------------------------------
 
 
@@ -68,6 +75,7 @@ def surroundings(profile: Profile) -> dict[str, Any]:
     models = {name: model_digest(getattr(profile, name)) for name in MODELS}
     return {
         "profile": profile.name,
+        "settings": settings_digest(profile),
         "inputs": models | {name: table_digest(getattr(profile, name)) for name in TABLES},
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -1,7 +1,10 @@
 """The real stack at its smallest: the miniature's models, untrained, saved and loaded as the trained ones are."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests are of the CPU, on every machine; before torch is loaded
 
 import pytest
 import torch

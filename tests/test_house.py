@@ -1,5 +1,6 @@
 """The house: what is light stays light, what is offered is there, and the rooms are few and small."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,18 @@ PACKAGE = Path(bfkit.__file__).parent
 LIGHT = "bfkit.predictor.plateau, bfkit.predictor.rules, bfkit.evaluation.efficiency, bfkit.charts"
 
 
-def run(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def run(code: str, *options: str) -> None:
+    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("imported", ["bfkit", LIGHT, "bfkit.cli"])
 def test_what_reads_arrays_or_options_loads_no_torch(imported):
     run(f"import {imported}, sys; assert not {{'torch', 'diffusers', 'open_clip'}} & set(sys.modules)")
+
+
+def test_the_command_runs_where_python_drops_docstrings():
+    run("import sys, bfkit.cli\nassert not bfkit.cli.main.__doc__\nsys.exit(bfkit.cli.main(['--help']))", "-OO")
 
 
 def test_torchvision_imports_after_bfkit_whatever_torch_is_installed():
@@ -39,3 +44,10 @@ def test_the_rooms_are_few_and_their_files_short():
     assert len(rooms) <= 25
     lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
     assert {str(path) for path, lines in lengths.items() if lines > 250} == set()
+
+
+def test_the_architecture_page_is_that_of_todays_imports(tmp_path):
+    docs = PACKAGE.parent / "docs"
+    runpy.run_path(str(docs / "architecture.py"))["main"](tmp_path)
+    for name in ("architecture.md", "architecture.svg"):
+        assert (tmp_path / name).read_text() == (docs / name).read_text(), "run `make architecture`"

@@ -32,7 +32,7 @@ def _many_rows(rows: int) -> pl.DataFrame:
             "seconds": 0.0,
             "tflops": 0.0,
         }
-    ).cast(dict(SCHEMA))
+    ).cast(pl.Schema(SCHEMA))
 
 
 def queries(rows: int = ROWS) -> Iterator[dict[str, Any]]:
@@ -44,7 +44,7 @@ def queries(rows: int = ROWS) -> Iterator[dict[str, Any]]:
     plain = pd.DataFrame({name: ours[name].to_numpy() for name in ours.columns})
     names = list(paper.METRICS)
 
-    def halves(held_out: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def halves(held_out: Any) -> tuple[Any, Any]:  # series to frames; pandas brings no types of its own
         whole = plain.groupby("prompt_id")["steps"].transform("nunique") == plain["steps"].nunique()
         return plain[whole & ~held_out], plain[whole & held_out]
 

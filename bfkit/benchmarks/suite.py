@@ -6,9 +6,11 @@ Both of a pair do the same work and are called in turn after a warm-up; what cou
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import polars as pl
 import torch
@@ -18,10 +20,10 @@ from tqdm.auto import tqdm
 from bfkit import paper
 from bfkit.dataset.captions import mini_captions
 from bfkit.dataset.prompts import select_dissimilar
-from bfkit.devices import hardware
+from bfkit.devices import device_name
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
 from bfkit.models.dreamsim import SIDE, DreamSim, Tower
-from bfkit.models.pipelines import load_pipeline
+from bfkit.models.pipelines import calling, load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import get_profile
 from bfkit.report.artifacts import to_markdown
@@ -32,13 +34,17 @@ from . import sd2_gpu
 from .queries import queries
 from .timing import side_by_side
 
+CPU = torch.device("cpu")
+
 # --- one function a pair: what it is, beside what, and how large -----------------------------------------------------
 
 
-def generation(count: int = 2, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17)) -> dict[str, Any]:
+def generation(
+    device: torch.device = CPU, count: int = 2, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17)
+) -> dict[str, Any]:
     """All step counts of some prompts and seeds, as the engine draws them and by diffusers' plain call, one by one."""
     profile = get_profile("mini")
-    pipe = load_pipeline(profile)
+    pipe = load_pipeline(profile, device)
     texts = list(mini_captions(count))
     pairs = [(text, seed) for text in texts for seed in profile.seeds]
 
@@ -52,22 +58,22 @@ def generation(count: int = 2, step_counts: tuple[int, ...] = (1, 2, 3, 5, 9, 17
     def plain() -> None:
         for text, seed in pairs:
             for steps in step_counts:
-                pipe(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
+                calling(pipe)(text, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed),
                      guidance_scale=profile.guidance, output_type="pt")  # fmt: skip
 
     pictures = len(pairs) * len(step_counts)
     return {"what": "generation", "plain": "diffusers, picture by picture", "size": f"{pictures} miniature pictures",
-            **side_by_side(ours, plain)}  # fmt: skip
+            **side_by_side(ours, plain, device=device)}  # fmt: skip
 
 
-def d_sim() -> dict[str, Any]:
+def d_sim(device: torch.device = CPU) -> dict[str, Any]:
     """D-SIM of a picture set: each of twelve pictures embedded once, and eleven pairs of them one by one.
 
     DreamSim's DINO ViT-B/16 with random weights: what it costs does not depend on them.
     """
     torch.manual_seed(0)
-    model = DreamSim([Tower(vit_base(patch_size=16), None, (0.5,) * 3, (0.5,) * 3)]).eval()
-    images = torch.rand((len(paper.STEP_COUNTS), 3, SIDE, SIDE))
+    model = DreamSim([Tower(vit_base(patch_size=16), None, (0.5,) * 3, (0.5,) * 3)]).eval().to(device)
+    images = torch.rand((len(paper.STEP_COUNTS), 3, SIDE, SIDE), device=device)
 
     @torch.inference_mode()
     def ours() -> torch.Tensor:
@@ -81,7 +87,8 @@ def d_sim() -> dict[str, Any]:
 
     torch.testing.assert_close(ours(), plain(), atol=1e-5, rtol=0)
     size = f"{len(images)} pictures of {SIDE} x {SIDE}"
-    return {"what": "D-SIM", "plain": "the model called pair by pair", "size": size, **side_by_side(ours, plain)}
+    pair = side_by_side(ours, plain, device=device)
+    return {"what": "D-SIM", "plain": "the model called pair by pair", "size": size, **pair}
 
 
 def pixels(count: int = 12, size: int = paper.IMAGE_SIZE) -> dict[str, Any]:
@@ -139,35 +146,46 @@ def selection(count: int = 616_000, clusters: int = 17_400, timed: int = 2_000) 
         raise AssertionError("the loop keeps other rows")
     ratio = plain / ours
     yield {"what": "prompt selection", "plain": f"row by row, at {timed:,} of the rows", "size": size,
-           "ours_seconds": ours, "plain_seconds": plain, "ratio": ratio, "least": ratio, "most": ratio}  # fmt: skip
-    yield {"what": f"prompt selection, all rows: {len(kept):,} kept", "plain": "", "size": size, "ours_seconds": whole}
+           "device": device_name(CPU), "ours_seconds": ours, "plain_seconds": plain, "ratio": ratio, "least": ratio,
+           "most": ratio}  # fmt: skip
+    yield {"what": f"prompt selection, all rows: {len(kept):,} kept", "plain": "", "size": size,
+           "device": device_name(CPU), "ours_seconds": whole}  # fmt: skip
 
 
-def prediction(count: int = 256) -> dict[str, Any]:
+def prediction(device: torch.device = CPU, count: int = 256) -> dict[str, Any]:
     """Curves and steps of prompts all at once, and prompt by prompt."""
-    advisor = StepAdvisor.from_pretrained("mini")
+    advisor = StepAdvisor.from_pretrained("mini", device)
     texts = list(mini_captions(count))
-    pair = side_by_side(lambda: advisor.steps(texts), lambda: [advisor.steps([text]) for text in texts])
+    pair = side_by_side(lambda: advisor.steps(texts), lambda: [advisor.steps([text]) for text in texts], device=device)
     return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts", **pair}
 
 
 # --- the run --------------------------------------------------------------------------------------------------------
 
 
-def run(out: Path) -> pl.DataFrame:
+def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
     """Measure everything, show a progress bar, write ``out/benchmarks.json`` and a table of it; returns the pairs.
 
-    The GPU's part is measured where there is one, and says "not measured" elsewhere.
+    ``ON_DEVICE`` are measured on ``device``, ``ON_CPU`` on the CPU, and each names what it was measured on. The
+    GPU's part is measured if ``device`` is one, and says "not measured" elsewhere.
     """
     rows: list[dict[str, Any]] = []
-    with tqdm(PAIRS, "benchmarks") as bar:
-        for measure in bar:
-            bar.set_postfix_str(measure.__name__)
+    measures = {measure.__name__: partial(measure, device) for measure in ON_DEVICE}
+    measures |= {measure.__name__: partial(measure) for measure in ON_CPU}
+    with tqdm(measures.items(), "benchmarks") as bar:
+        for name, measure in bar:
+            bar.set_postfix_str(name)
             found = measure()
             rows.extend([found] if isinstance(found, dict) else found)
-    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), sd2_gpu.measure()
-    noted = {"hardware": hardware("cuda" if torch.cuda.is_available() else "cpu"),
-             "threads": torch.get_num_threads(), "pairs": rows, "gpu": gpu}  # fmt: skip
+    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), sd2_gpu.measure(device)
+    noted = {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "threads": torch.get_num_threads(),
+        "pairs": rows,
+        "gpu": gpu,
+        "gpu_device": device_name(device) if device.type == "cuda" else None,
+    }
     (out / "tables").mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
     pairs.write_csv(out / "tables" / "benchmarks.csv", float_precision=4)
@@ -176,4 +194,5 @@ def run(out: Path) -> pl.DataFrame:
     return pairs
 
 
-PAIRS = (generation, d_sim, pixels, selection, prediction, queries)
+ON_DEVICE = (generation, d_sim, prediction)
+ON_CPU = (pixels, selection, queries)

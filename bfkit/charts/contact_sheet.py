@@ -10,11 +10,14 @@ INK, FRAME = "#222222", "#e0562d"
 GAP, LINE, LETTERS = 8, 14, 11  # nominal pixels: between pictures, of a line of text, of its letters
 
 
-def _font() -> ImageFont.FreeTypeFont:
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def _font() -> Font:
     return ImageFont.load_default(LETTERS * SCALE)
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrap(text: str, font: Font, width: int) -> list[str]:
     """Break a text into lines no wider than ``width`` pixels; a word that is wider stands alone."""
     lines = [""]
     for word in text.split():

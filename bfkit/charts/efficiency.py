@@ -9,7 +9,7 @@ import polars as pl
 from bfkit import paper
 from bfkit.evaluation.oracle import TOLERANCE
 
-from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, STEP_TICKS, log_steps, outlined, titled
+from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, STEP_TICKS, Layers, log_steps, outlined, titled
 
 # --- the weights of Eq. 7 --------------------------------------------------------------------------------------------
 
@@ -30,7 +30,7 @@ def weight_surface(
     """
     names = list(LABELS)
     slices = [search.filter(pl.col(f"w_{name}") == paper.WEIGHTS[name]) for name in reversed(names)]
-    ends = [min(part[value].min() for part in slices), max(part[value].max() for part in slices)]
+    ends = pl.concat(slices).select(low=pl.col(value).min(), high=pl.col(value).max()).row(0)
     color = alt.Color(f"{value}:Q", title=value_title, scale=alt.Scale(scheme="viridis", domain=ends),
                       legend=alt.Legend(gradientLength=231, tickCount=4))  # fmt: skip
     panels = [
@@ -42,9 +42,7 @@ def weight_surface(
     return titled(alt.hconcat(*panels, spacing=26), title, subtitle)
 
 
-def _weight_slice(
-    part: pl.DataFrame, pair: tuple[str, str], value: str, color: alt.Color, kept: float
-) -> alt.LayerChart:
+def _weight_slice(part: pl.DataFrame, pair: tuple[str, str], value: str, color: alt.Color, kept: float) -> Layers:
     allowed = part.filter(pl.col("kept") >= kept)
     columns = [f"w_{name}" for name in pair]
     across, up = (
@@ -58,7 +56,7 @@ def _weight_slice(
         marks.append({**allowed.sort(value).row(-1, named=True), "text": "best"})
     base = alt.Chart(pl.DataFrame(marks, schema=[*columns, "text"])).encode(across, up)
     shape = alt.Shape("text:N", scale=alt.Scale(domain=["paper", "best"], range=["circle", "diamond"]), legend=None)
-    layers = [alt.Chart(part.select(*columns, value)).mark_rect().encode(across, up, color)]
+    layers: list[alt.Chart | Layers] = [alt.Chart(part.select(*columns, value)).mark_rect().encode(across, up, color)]
     if kept:
         dots = alt.Chart(allowed.select(columns)).mark_circle(size=9, color="white", opacity=1)
         layers.append(dots.encode(across, up))
@@ -99,7 +97,7 @@ def efficiency(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConc
 
 def relative_quality(
     summary: pl.DataFrame, title: str, subtitle: str = "", published: dict[str, float] | None = None
-) -> alt.LayerChart:
+) -> Layers:
     """``relative_summary`` in percent with its intervals (Figure 8a); ``published`` values are hollow diamonds."""
     percent = summary.with_columns(pl.col("mean", "low", "high") * 100).with_columns(
         label=pl.col("metric").replace_strict(LABELS), text=pl.col("mean").map_elements("{:+.2f}%".format, pl.String)
@@ -132,7 +130,7 @@ def _metric_color() -> alt.Color:
 
 def against_oracle(
     ours: np.ndarray, oracle: np.ndarray, title: str, subtitle: str = "", tolerance: float = TOLERANCE
-) -> alt.LayerChart:
+) -> Layers:
     """Each prompt's steps against ORACLE's, both logarithmic; between the lines the two agree within ``tolerance``."""
     points = pl.DataFrame({"ours": ours, "oracle": oracle}).group_by("ours", "oracle").len("prompts")
     both = np.concatenate([ours, oracle])
@@ -159,7 +157,7 @@ def against_oracle(
     return titled(alt.layer(corridor, dots, *notes), title, subtitle).properties(width=360, height=330)
 
 
-def reliability(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def reliability(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """``oracle.reliability`` of the loss at each step count, a line a metric, named at its right end."""
     rows = frame.filter(pl.col("quantity") == "loss", pl.col("metric") != "all", pl.col("steps") > 1).with_columns(
         label=pl.col("metric").replace_strict(LABELS)
@@ -179,7 +177,7 @@ def reliability(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
     return titled(alt.layer(*layers), title, subtitle).properties(width=460, height=260)
 
 
-def paraphrases(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def paraphrases(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """t* of every wording, scene by scene in the order of their means: a frame of ``scene, steps``."""
     means = frame.group_by("scene").agg(
         low=pl.col("steps").min(), high=pl.col("steps").max(), mean=pl.col("steps").mean()
@@ -192,7 +190,8 @@ def paraphrases(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
         .sort("rank", "steps")
     )
     across = alt.X("rank:Q", title="scenes, in the order of their mean t*", axis=alt.Axis(grid=False))
-    bottom, top = means["low"].min() / 1.1, means["high"].max() * 1.1
+    least, most = means.select(pl.col("low").min(), pl.col("high").max()).row(0)
+    bottom, top = least / 1.1, most * 1.1
     scale = alt.Scale(type="log", domain=[bottom, top], nice=False)
     axis = alt.Axis(values=[tick for tick in STEP_TICKS if bottom <= tick <= top])
     span = alt.Chart(means).mark_rule(color=RULE, strokeWidth=2).encode(

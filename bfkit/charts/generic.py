@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, INK, SERIES, steps_axis, titled
+from .theme import COLORS, INK, SERIES, Layers, steps_axis, titled
 
 
 def small_multiples(
@@ -22,7 +22,7 @@ def small_multiples(
 
 def bars(
     frame: pl.DataFrame, x: str, y: str, title: str, subtitle: str = "", *, x_title: str, digits: str = ".3f"
-) -> alt.LayerChart:
+) -> Layers:
     """Horizontal bars in the frame's order with their values at the end: ``y`` names the rows, ``x`` the lengths."""
     base = alt.Chart(frame).encode(alt.X(f"{x}:Q", title=x_title), alt.Y(f"{y}:N", sort=None))
     bar = base.mark_bar(color=COLORS["d_sim"], height={"band": 0.62})
@@ -58,7 +58,7 @@ def two_histograms(
     rule: float | None = None,
 ) -> alt.VConcatChart:
     """The same histogram for each value of ``by``, one under the other on one axis, with an optional marked value."""
-    low, high = frame[x].min(), frame[x].max()
+    low, high = frame.select(low=pl.col(x).min(), high=pl.col(x).max()).row(0)
     panels = []
     for color, (name,) in zip(SERIES, frame.select(by).unique(maintain_order=True).iter_rows(), strict=False):
         bars_ = alt.Chart(_binned(frame.filter(pl.col(by) == name), x, width))
@@ -79,7 +79,7 @@ def two_histograms(
 
 def scatter(
     frame: pl.DataFrame, x: str, y: str, title: str, subtitle: str = "", *, x_title: str, y_title: str
-) -> alt.LayerChart:
+) -> Layers:
     """Points, and a line through the medians of six equal parts along ``x``."""
     points = alt.Chart(frame).mark_circle(size=40, opacity=0.5, color=COLORS["d_sim"])
     points = points.encode(alt.X(f"{x}:Q", title=x_title), alt.Y(f"{y}:Q", title=y_title, scale=alt.Scale(zero=False)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, DASHES, INK, LABELS, MUTED, steps_axis, titled
+from .theme import COLORS, DASHES, INK, LABELS, MUTED, Layers, steps_axis, titled
 
 
 def plateaus(curves: pl.DataFrame, chosen: pl.DataFrame, measured: pl.DataFrame | None = None) -> alt.VConcatChart:
@@ -25,9 +25,7 @@ def plateaus(curves: pl.DataFrame, chosen: pl.DataFrame, measured: pl.DataFrame 
     return alt.vconcat(*rows, spacing=26)
 
 
-def _plateau_panel(
-    curve: pl.DataFrame, name: str, plateau: int, t_star: int, measured: pl.DataFrame | None
-) -> alt.LayerChart:
+def _plateau_panel(curve: pl.DataFrame, name: str, plateau: int, t_star: int, measured: pl.DataFrame | None) -> Layers:
     value = alt.Y("value:Q", title=LABELS[name], scale=alt.Scale(zero=False, nice=True))
     stop = pl.DataFrame(
         {"steps": [plateau], "value": [curve.filter(steps=plateau)["value"][0]], "text": [f"{plateau}"]}
@@ -102,7 +100,7 @@ def errors_by_step(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.H
     return titled(alt.hconcat(*panels, spacing=28), title, subtitle)
 
 
-def scoring_time(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def scoring_time(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """Time to measure a picture, a line a metric, named where it begins: ``metric, side, milliseconds``."""
     labelled = frame.with_columns(label=pl.col("metric").replace_strict(LABELS))
     names = list(LABELS)
@@ -118,7 +116,7 @@ def scoring_time(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.Lay
     return titled(alt.layer(*layers), title, subtitle).properties(width=400, height=230)
 
 
-def architecture(parts: Mapping[str, int], steps: Sequence[int], title: str, subtitle: str = "") -> alt.LayerChart:
+def architecture(parts: Mapping[str, int], steps: Sequence[int], title: str, subtitle: str = "") -> Layers:
     """The predictor unrolled along the steps (Figure 4): its parts from the input up, with their parameter counts."""
     shown = [*steps[:3], None, *steps[-2:]] if len(steps) > 6 else list(steps)
     levels = ["prompt + step", *parts, "score"]

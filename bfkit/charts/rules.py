@@ -5,7 +5,7 @@ import polars as pl
 
 from bfkit.predictor.rules import RULES
 
-from .theme import COLORS, INK, SERIES, outlined, titled
+from .theme import COLORS, INK, SERIES, Layers, outlined, titled
 
 RULE_LABELS = [known.label for known in RULES.values()]
 RULE_COLORS = [*SERIES[:3], INK]
@@ -24,7 +24,7 @@ def rules(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "al
 
 def _rules_row(frame: pl.DataFrame, value: str, value_title: str, named: bool) -> alt.HConcatChart:
     """One outcome, a panel a source of curves, on one scale; the sources are named above the first row only."""
-    ends = [frame[f"{value}_low"].min(), frame[f"{value}_high"].max()]
+    ends = frame.select(pl.col(f"{value}_low").min(), pl.col(f"{value}_high").max()).row(0)
     budgets = frame["budget"].unique().sort().to_list()
     across = alt.X("budget:Q", title="mean steps", axis=alt.Axis(values=budgets, format=".3~g"),
                    scale=alt.Scale(type="log", domain=[budgets[0], budgets[-1]], nice=False))  # fmt: skip
@@ -47,7 +47,7 @@ def _rules_row(frame: pl.DataFrame, value: str, value_title: str, named: bool) -
     return alt.hconcat(*panels, spacing=16, bounds="flush")
 
 
-def metric_subsets(frame: pl.DataFrame, title: str, subtitle: str = "", cost: str = "equal") -> alt.LayerChart:
+def metric_subsets(frame: pl.DataFrame, title: str, subtitle: str = "", cost: str = "equal") -> Layers:
     """``compare_subsets`` at one cost: what t* by each set of metrics saves against UNIFORM, with its interval."""
     rows = frame.filter(cost=cost).with_columns(text=pl.col("saved").map_elements("{:+.4f}".format, pl.String))
     base = alt.Chart(rows).encode(alt.Y("metrics:N", title="t* reads", sort=None))

@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, INK, MUTED, SERIES, titled
+from .theme import COLORS, INK, MUTED, SERIES, Layers, titled
 
 COMPARISONS = {"similar": "OURS against UNIFORM", "reference": "OURS against REFERENCE"}
 STUDY_COLORS = {"similar": COLORS["l_snr"], "reference": SERIES[3]}  # the paper's green and violet
@@ -14,7 +14,7 @@ def _study_title(frame: pl.DataFrame, title: str) -> str:
     return f"{title} (simulated observers, not people)" if frame["simulated"].any() else title
 
 
-def user_study(people: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def user_study(people: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """How often each participant chose OURS, a colour a comparison, with chance and 1 JND marked (Figure 9).
 
     ``people`` has a row a participant: ``protocol, share, simulated``, as ``study.by_participant`` gives them.
@@ -25,7 +25,7 @@ def user_study(people: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
     names = {key: _with_mean(percent.filter(protocol=key), text) for key, text in COMPARISONS.items()}
     names = {key: text for key, text in names.items() if key in percent["protocol"]}
     bins = bins.with_columns(comparison=pl.col("protocol").replace_strict(names)).sort("protocol", "bin")
-    top = bins["participants"].max() * 1.18
+    top = bins.select(pl.col("participants").max()).item() * 1.18
     across = alt.Scale(domain=[0, 100], nice=False)
     legend = alt.Legend(orient="top", columns=1, symbolType="square", labelLimit=0)
     bars = alt.Chart(bins).mark_bar(opacity=0.6, stroke="white", strokeWidth=0.6).encode(
@@ -60,7 +60,7 @@ def _with_mean(percent: pl.DataFrame, text: str) -> str:
     return f"{text}: {shares.mean():.1f} ± {shares.std() / len(shares) ** 0.5:.1f}% ({len(shares)} participants)"
 
 
-def study_times(times: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def study_times(times: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """How long a trial took by its place in the order, with quartiles shaded: the frame of ``study.time_on_trial``."""
     base = alt.Chart(times).encode(alt.X("place:Q", title="main trial", axis=alt.Axis(tickMinStep=1)))
     band = base.mark_area(opacity=0.18, color=COLORS["d_sim"]).encode(
@@ -71,7 +71,7 @@ def study_times(times: pl.DataFrame, title: str, subtitle: str = "") -> alt.Laye
     return titled(chart, _study_title(times, title), subtitle)
 
 
-def study_sides(people: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def study_sides(people: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """Each participant's share of left choices against their share of OURS: a side bias moves the cloud off 50%."""
     scale = alt.Scale(domain=[0, 1], nice=False)
     percent = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])

@@ -3,12 +3,12 @@
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, INK, RULE, SERIES, outlined, titled
+from .theme import COLORS, INK, RULE, SERIES, Layers, outlined, titled
 
 NEAR = 0.001
 
 
-def systems(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "d_sim_plain") -> alt.LayerChart:
+def systems(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "d_sim_plain") -> Layers:
     """``table2.against_uniform`` of one metric, systems from best to worst; UNIFORM is the zero.
 
     The axis is linear near zero and logarithmic beyond ``NEAR``, so that small gains and great losses can both be read.
@@ -34,7 +34,7 @@ def systems(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "
     return titled(alt.layer(zero, span, dot, text), title, subtitle).properties(width=460, height=alt.Step(40))
 
 
-def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.LayerChart:
+def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     """``table2.combinations``: quality against cost, a colour and a shape a sampler, OURS filled, UNIFORM hollow.
 
     The grey line is the front: what no other point beats at the same cost or less.

@@ -4,6 +4,8 @@ The metrics keep the paper's colours (green L-SNR, blue D-SIM, red I-CLIP), in t
 each has a dash of its own, so that no figure needs colour to be read.
 """
 
+from typing import Any, TypeVar
+
 import altair as alt
 
 from bfkit.metrics.registry import METRICS
@@ -15,10 +17,19 @@ INK, MUTED, RULE = "#222222", "#737985", "#b9bec7"
 LABELS = {name: info.label for name, info in METRICS.items()}
 STEP_TICKS = [1, 2, 5, 9, 17, 33, 65, 129]
 
+Layers = alt.LayerChart | alt.FacetChart  # what ``+`` and alt.layer give: the second where all layers share a facet
+Drawn = TypeVar("Drawn", bound=alt.TopLevelMixin)
+
 
 @alt.theme.register("bfkit", enable=True)
 def _theme() -> alt.theme.ThemeConfig:
-    axis = {"labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal", "labelColor": INK, "titleColor": INK}
+    axis: alt.theme.AxisConfigKwds = {
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelColor": INK,
+        "titleColor": INK,
+    }
     return {
         "config": {
             "font": "Helvetica, Arial, sans-serif",
@@ -49,12 +60,12 @@ def log_steps(field: str, title: str, domain: tuple[float, float]) -> alt.X:
                  axis=alt.Axis(values=ticks))  # fmt: skip
 
 
-def titled(chart: alt.TopLevelMixin, title: str, subtitle: str) -> alt.TopLevelMixin:
+def titled(chart: Drawn, title: str, subtitle: str) -> Drawn:
     """The chart under its finding and, smaller, what was done."""
     return chart.properties(title=alt.TitleParams(title, subtitle=subtitle or alt.Undefined))
 
 
-def outlined(base: alt.Chart, field: str, **mark: object) -> alt.LayerChart:
+def outlined(base: alt.Chart, field: str, **mark: Any) -> Layers:
     """A field as text with a white outline, to be read across lines and colours."""
     halo = base.mark_text(**{**mark, "stroke": "white", "strokeWidth": 4, "strokeJoin": "round"})
     return halo.encode(text=f"{field}:N") + base.mark_text(**mark).encode(text=f"{field}:N")

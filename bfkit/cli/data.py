@@ -19,10 +19,11 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
     """Print each prompt's plateaus and t*; prompts that the model cannot read have none, and make the exit code 2."""
     import polars as pl
 
-    from bfkit.devices import best_device
     from bfkit.predictor.advisor import StepAdvisor
 
-    advisor = StepAdvisor.from_pretrained(profile.name, best_device())
+    advisor = StepAdvisor.from_pretrained(
+        arguments.advisor or profile.advisor or profile.name, chosen_device(arguments)
+    )
     refused = {number: said for number, text in enumerate(arguments.prompts) if (said := advisor.refusal(text))}
     rows = pl.DataFrame({"prompt": arguments.prompts}).with_row_index("row")
     if known := [number for number in range(len(rows)) if number not in refused]:
@@ -40,7 +41,7 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw and measure prompts x seeds x step counts into parquet shards."""
     from bfkit.dataset.build import build_dataset, dataset_prompts
-    from bfkit.dataset.table import read_metadata, read_scores, write_table
+    from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
     check_numbers(arguments, prompts=1, batch=1, workers=1)
@@ -73,8 +74,10 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     )
     print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
     if arguments.table:
-        rows = read_scores(arguments.out)  # of all parts that are there; this one may hold no shard
-        write_table(rows, arguments.table, read_metadata(min(arguments.out.glob("shard-*.parquet"))))
+        rows = read_scores(arguments.out)  # of all parts that are there
+        noted = read_metadata(min(arguments.out.glob("shard-*.parquet")))  # this part itself may hold no shard
+        noted = {**noted, "hardware": noted_hardware(arguments.out)}
+        write_table(rows, arguments.table, noted)
         print(f"one table: {arguments.table}")
 
 
@@ -103,13 +106,16 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def train(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
-    from bfkit.devices import best_device
     from bfkit.predictor.advisor import train_advisor
 
-    check_numbers(arguments, seed=0)
+    check_numbers(arguments, seed=0, epochs=1)
     check_target(arguments.out, "folder")
+    device = chosen_device(arguments)
     profile = profile if arguments.scores is None else replace(profile, scores=str(arguments.scores))
-    notes = train_advisor(profile, arguments.out, arguments.seed, best_device())
+    if arguments.epochs is not None:
+        epochs = dict.fromkeys(METRICS, arguments.epochs)
+        profile = replace(profile, predictor=replace(profile.predictor, epochs=epochs))
+    notes = train_advisor(profile, arguments.out, arguments.seed, device)
     print(
         f"trained on {notes['training_prompts']} prompts, error on {notes['held_out_prompts']} others "
         f"{notes['held_out_mae']}, saved in {arguments.out}"
@@ -121,6 +127,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "steps", steps)
     add_profile(command)
     command.add_argument("prompts", nargs="+", type=text, metavar="PROMPT")
+    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
+    add_device(command)
     command = add_command(commands, "dataset", dataset)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
@@ -154,4 +162,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_profile(command)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
+    add_device(command)
+    command.add_argument("--epochs", type=int, help="passes over the prompts, for each metric (default: the profile's)")
     command.add_argument("--seed", type=int, default=0)

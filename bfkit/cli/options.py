@@ -19,14 +19,18 @@ Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; No
 
 def add_command(commands: argparse._SubParsersAction, name: str, action: Action) -> argparse.ArgumentParser:
     """A command that says of itself what its function says."""
-    said = action.__doc__.replace("%", "%%")  # argparse formats its texts
+    said = (action.__doc__ or "").replace("%", "%%")  # argparse formats its texts
     command = commands.add_parser(name, help=said, description=said)
     command.set_defaults(action=action, profile="mini")
     return command
 
 
 def add_profile(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--profile", default="mini", help=f"which models: {', '.join(PROFILES)} (default mini)")
+    command.add_argument(
+        "--profile",
+        default="mini",
+        help=f"which models: {', '.join(PROFILES)} (default mini), or a TOML file of your own",
+    )
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
@@ -35,9 +39,9 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 def chosen_device(arguments: argparse.Namespace) -> "torch.device":
     """The device that was asked for, or the best there is; ValueError for one that this machine has not."""
-    from bfkit.devices import best_device, check_device
+    from bfkit.devices import choose_device
 
-    return best_device() if arguments.device is None else check_device(arguments.device)
+    return choose_device(arguments.device)
 
 
 def check_numbers(arguments: argparse.Namespace, **least: int) -> None:
@@ -51,7 +55,11 @@ def check_numbers(arguments: argparse.Namespace, **least: int) -> None:
 
 
 def part(text: str) -> tuple[int, int]:
-    """``3/16`` as (3, 16)."""
+    """``3/16`` as (3, 16).
+
+    >>> part("3/16")
+    (3, 16)
+    """
     number, slash, parts = text.partition("/")
     if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
@@ -59,7 +67,11 @@ def part(text: str) -> tuple[int, int]:
 
 
 def parameter(text: str) -> tuple[str, int | float | str]:
-    """``NAME=VALUE``, the value as a number where it is one."""
+    """``NAME=VALUE``, the value as a number where it is one.
+
+    >>> parameter("prompts=8")
+    ('prompts', 8)
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")

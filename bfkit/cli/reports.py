@@ -14,7 +14,7 @@ from .options import add_command, add_device, add_profile, check_numbers, chosen
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw held-out prompts by every system of Table 2 at equal cost, and measure them."""
     from bfkit.dataset.shards import configuration
-    from bfkit.dataset.table import read_scores, split_by_prompt, write_table
+    from bfkit.dataset.table import noted_hardware, read_scores, split_by_prompt, write_table
     from bfkit.evaluation.compare import Lab, compare
     from bfkit.metrics.inception import load_classifier
     from bfkit.metrics.scorer import load_scorer
@@ -30,14 +30,15 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     _, held_out = split_by_prompt(read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
     texts = texts if arguments.prompts is None else texts.head(arguments.prompts)
-    advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.name, device)
+    advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.advisor or profile.name, device)
     steps_of = advisor.steps(texts["prompt"].to_list()).select("prompt", "steps").rows()
     ours = dict(zip(texts["prompt_id"], steps_of, strict=True))
     lab = Lab(load_pipeline(profile, device), load_scorer(profile, device), load_classifier(profile, device), profile)
     frame = compare(lab, ours, arguments.out)
     print(f"{frame['system'].n_unique()} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
     if arguments.table:
-        write_table(frame, arguments.table, {"configuration": configuration(profile)})
+        noted = {"configuration": configuration(profile), "hardware": noted_hardware(arguments.out)}
+        write_table(frame, arguments.table, noted)
         print(f"one table: {arguments.table}")
 
 
@@ -48,8 +49,8 @@ def networks(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.files import write_file
 
     check_target(arguments.out, "file")
-    profile = get_profile(profile.name, scores=arguments.scores)
-    write_file(arguments.out, measure(profile, read_scores(profile.scores)).write_csv().encode())
+    device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
+    write_file(arguments.out, measure(profile, read_scores(profile.scores), device=device).write_csv().encode())
     print(f"written: {arguments.out}")
 
 
@@ -59,8 +60,8 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.files import write_file
 
     check_target(arguments.out, "file")
-    profile = get_profile(profile.name, scores=arguments.scores)
-    write_file(arguments.out, measure(profile).write_csv(float_precision=5).encode())
+    device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
+    write_file(arguments.out, measure(profile, device=device).write_csv(float_precision=5).encode())
     print(f"written: {arguments.out}")
 
 
@@ -69,14 +70,14 @@ def bench(_: Profile, arguments: argparse.Namespace) -> None:
     check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
     from bfkit.benchmarks import suite
 
-    pairs = suite.run(arguments.out)
-    show(pairs.select("what", "plain", "size", "ours_seconds", "plain_seconds", "ratio"))
+    pairs = suite.run(arguments.out, chosen_device(arguments))
+    show(pairs.select("what", "plain", "size", "device", "ours_seconds", "plain_seconds", "ratio"))
     print(f"written: {arguments.out / 'benchmarks.json'}")
 
 
 def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     """Run the notebooks and write the report: figures, tables, one page, and where each came from."""
-    from bfkit.report.reproduce import NotebookError, check, make_advisor, make_scores, run
+    from bfkit.report.reproduce import INPUTS, NotebookError, check, make_advisor, make_scores, run
 
     check_numbers(arguments, prompts=1)
     check_target(arguments.out, "folder")
@@ -85,14 +86,15 @@ def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     if arguments.fresh and arguments.scores:
         raise ValueError("--fresh makes the scores that --scores would name: give one of the two")
     only = () if arguments.only is None else arguments.only.split(",")
-    profile = get_profile(profile.name, scores=arguments.scores, advisor=arguments.advisor, systems=arguments.systems)
-    check(profile, arguments.out, only, dict(arguments.parameter))  # before hours of drawing
+    device, own = chosen_device(arguments), {name: getattr(arguments, name) for name in INPUTS}
+    profile = get_profile(profile.source, **own)
+    check(profile, arguments.out, only, dict(arguments.parameter), device)  # before hours of drawing
     if arguments.fresh:
-        profile = make_scores(profile, arguments.out / "scores", arguments.prompts)
+        profile = make_scores(profile, arguments.out / "scores", arguments.prompts, device)
     if (arguments.fresh or arguments.scores) and not arguments.advisor:
-        profile = make_advisor(profile, arguments.out / "advisor")
+        profile = make_advisor(profile, arguments.out / "advisor", device)
     try:
-        page = run(profile, arguments.out, only, dict(arguments.parameter), arguments.force)
+        page = run(profile, arguments.out, only, dict(arguments.parameter), arguments.force, device)
     except NotebookError as error:
         print(f"bfkit: {error}", file=sys.stderr)
         return 1
@@ -116,7 +118,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_profile(command)
         command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")
         command.add_argument("--out", type=Path, required=True, help="the CSV to write")
+        add_device(command)
     command = add_command(commands, "bench", bench)
+    add_device(command)
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command = add_command(commands, "reproduce", reproduce)
     add_profile(command)
@@ -127,6 +131,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--scores", help="your own score table or folder of shards (default: the profile's)")
     command.add_argument("--advisor", help="your own trained predictor (default: one trained on --scores)")
     command.add_argument("--systems", help="your own comparison of systems (default: the profile's)")
+    command.add_argument("--networks", help="your own errors of every network for Table 1 (default: the profile's)")
+    add_device(command)
     command.add_argument("--fresh", action="store_true", help="draw and measure the scores anew, into OUT/scores")
     command.add_argument("--prompts", type=int, help="how many prompts --fresh draws (default: the profile's)")
     command.add_argument("--force", action="store_true", help="run again what is up to date")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from bfkit.dataset.executors.local import in_processes
 from bfkit.dataset.executors.ray import on_ray
 from bfkit.dataset.executors.work import Setup, signals, work
-from bfkit.devices import check_device
+from bfkit.devices import choose_device, free_memory
 from bfkit.files import remove_leftovers, write_file
 from bfkit.models.clip import load_clip
 from bfkit.profiles import Profile
@@ -60,7 +60,7 @@ def dataset_prompts(
     folder: Path,
     source: str | None = None,
     count: int | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> list[str]:
     """The first dissimilar captions of a source, chosen once a folder; source and count default to the profile's.
 
@@ -68,16 +68,20 @@ def dataset_prompts(
     """
     count = profile.prompts if count is None else count
     offered = read_captions(source or profile.captions)
-    return settle_prompts(
-        folder, profile, offered, count, lambda: select_prompts(offered, load_clip(profile.clip, device), count)
-    )
+
+    def choose() -> list[str]:
+        chosen = select_prompts(offered, load_clip(profile.clip, device), count)
+        free_memory()  # the GPU's, for the processes that will draw
+        return chosen
+
+    return settle_prompts(folder, profile, offered, count, choose)
 
 
 def build_dataset(
     profile: Profile,
     prompts: Sequence[str],
     folder: Path,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     workers: int | None = None,
     compiled: bool = False,
     *,
@@ -105,7 +109,7 @@ def build_dataset(
     if executor not in ("here", "ray"):
         raise ValueError(f"unknown executor {executor!r}: choose here or ray")
     if executor == "here":
-        check_device(device)
+        device = choose_device(device)
     folder = Path(folder).absolute()  # a worker may have another working directory
     shards = list_shards(profile, prompts, folder)[number - 1 :: parts]
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,14 +135,14 @@ def _interrupt(*_: object) -> None:
 
 def _run(
     shards: Sequence[Shard], setup: Setup, workers: int | None, executor: str, address: str | None
-) -> Iterator[str | None]:
+) -> Generator[str | None, None, None]:
     """Yields each time a shard is done with: nothing, or what is wrong with it."""
     if not shards:
         return
     if executor == "ray":
         yield from on_ray(shards, setup, workers, address)
-    elif min(workers or 1, len(shards)) > 1:
-        yield from in_processes(shards, setup, min(workers, len(shards)))
+    elif (processes := min(workers or 1, len(shards))) > 1:
+        yield from in_processes(shards, setup, processes)
     else:
         for shard in shards:
             yield work(shard, setup)

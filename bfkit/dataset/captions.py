@@ -71,12 +71,14 @@ def _in_coco_format(content: bytes, name: str | Path) -> list[str]:
     annotations = notes.get("annotations") if isinstance(notes, dict) else None
     if not isinstance(annotations, list):
         raise ValueError(f"{name} has no list of annotations: give a captions file in COCO's format")
-    captions = [note.get("caption") if isinstance(note, dict) else None for note in annotations]
-    for number, caption in enumerate(captions):
+    captions: list[str] = []
+    for number, note in enumerate(annotations):
+        caption = note.get("caption") if isinstance(note, dict) else None
         if not isinstance(caption, str):
             raise ValueError(
                 f"{name}: annotation {number} has no caption; of COCO's files, captions_*.json are the ones with words"
             )
+        captions.append(caption)
     return captions
 
 

@@ -24,19 +24,22 @@ def mean_curves(frame: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray], 
     return prompts, {name: means[name].to_numpy().reshape(shape) for name in paper.METRICS}, steps
 
 
-def interpolate(values: ArrayLike, steps: Sequence[int], dense: Sequence[int] | None = None) -> np.ndarray:
+def interpolate(values: ArrayLike, steps: Sequence[int], dense: ArrayLike | None = None) -> np.ndarray:
     """Curves (..., len(steps)) linearly interpolated to every step (Section 3.3); ``dense`` defaults to 1..steps[-1].
 
     Raises ValueError if steps do not rise or do not match the values.
+
+    >>> interpolate([0.8, 0.2, 0.1], [1, 3, 5])
+    array([0.8 , 0.5 , 0.2 , 0.15, 0.1 ])
     """
     values, grid = np.asarray(values, float), np.asarray(steps, float)
     if values.shape[-1] != len(grid):
         raise ValueError(f"{values.shape[-1]} values for {len(grid)} step counts: give one value for each step count")
     if np.any(np.diff(grid) <= 0):
         raise ValueError(f"the step counts {list(steps)} do not rise: sort them, each once")
-    dense = np.arange(1, int(grid[-1]) + 1) if dense is None else np.asarray(dense)
+    wanted = np.arange(1, int(grid[-1]) + 1) if dense is None else np.asarray(dense)
     flat = values.reshape(-1, len(grid))
-    return np.stack([np.interp(dense, grid, row) for row in flat]).reshape(*values.shape[:-1], len(dense))
+    return np.stack([np.interp(wanted, grid, row) for row in flat]).reshape(*values.shape[:-1], len(wanted))
 
 
 def dense_curves(frame: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray]]:

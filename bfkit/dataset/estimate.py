@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 import torch
 
-from bfkit.devices import hardware
+from bfkit.devices import choose_device, hardware
 from bfkit.metrics.scorer import load_scorer
 from bfkit.models import architectures
 from bfkit.models.pipelines import load_pipeline
@@ -22,7 +22,7 @@ from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
 from bfkit.sampling.generate import embed, sample
 
-from .measure import measure_prompts
+from .measure import fitting_batch, measure_prompts
 from .shards import blocks
 from .table import encode_table, read_table
 
@@ -46,7 +46,7 @@ class Price:
 # --- what one picture costs -----------------------------------------------------------------------------------------
 
 
-def probe(profile: Profile, device: torch.device | str, keep_images: bool = False) -> Price:
+def probe(profile: Profile, device: torch.device | str | None, keep_images: bool = False) -> Price:
     """Draw and measure one batch at two step counts and at three: two equations in evaluations and pictures.
 
     On a GPU, NVML tells the mean power meanwhile. Raises what loading the models raises.
@@ -70,12 +70,14 @@ def probe(profile: Profile, device: torch.device | str, keep_images: bool = Fals
     t1, t2 = (statistics.median(meter.seconds for meter, _ in runs) / count for runs in (few, more))
     e1, e2 = few[0][1], more[0][1]
     evaluation = max(0.0, (2 * t2 - 3 * t1) / (2 * e2 - 3 * e1))
-    joules, seconds = [meter.joules for meter, _ in more], sum(meter.seconds for meter, _ in more)
+    joules = [meter.joules for meter, _ in more if meter.joules is not None]
+    seconds = sum(meter.seconds for meter, _ in more)
+    at_once = min(count, fitting_batch(pipe, profile))  # memory may have held fewer than were asked for
     return Price(
-        f"measured, {count} pictures at once on {hardware(pipe.device)['device']}",
+        f"measured, {at_once} pictures at once on {hardware(pipe.device)['device']}",
         evaluation,
         max(0.0, (t1 - e1 * evaluation) / 2),
-        None if None in joules else sum(joules) / seconds,
+        sum(joules) / seconds if len(joules) == len(more) else None,
         statistics.mean(kept) if kept else None,
     )
 
@@ -92,7 +94,7 @@ def count_tflops(profile: Profile) -> tuple[float, float]:
     From the local pipeline, or else from ``architectures``; ValueError where there is neither.
     """
     if is_local(profile):
-        pipe = load_pipeline(profile)
+        pipe = load_pipeline(profile, "cpu")  # operations are the same everywhere
         evaluation = cost.tflops_per_evaluation(pipe, profile)
         conditions = embed(pipe, profile, [PROBE_PROMPT], [0])
         with cost.flop_counter() as counter:
@@ -124,7 +126,7 @@ def bytes_a_row(profile: Profile, prompts: int) -> float:
 def estimate(
     profile: Profile,
     prompts: int,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     *,
     gpus: int = 1,
     tflops: float | None = None,
@@ -145,7 +147,7 @@ def estimate(
     each, groups = blocks(profile)
     shards = math.ceil(prompts / each) * len(groups)
     operations, counted = _count(profile, must=tflops is not None)
-    price = _price(profile, device, tflops, operations, keep_images)
+    price = _price(profile, choose_device(device), tflops, operations, keep_images)
     hours = None
     if price.evaluation is not None:
         hours = (evaluations * price.evaluation + images * price.besides) / 3600
@@ -184,15 +186,15 @@ def _count(profile: Profile, must: bool) -> tuple[tuple[float, float] | None, st
 
 def _price(
     profile: Profile,
-    device: torch.device | str,
+    device: torch.device,
     tflops: float | None,
     operations: tuple[float, float] | None,
     keep_images: bool,
 ) -> Price:
-    if tflops is not None:
+    if tflops is not None and operations is not None:
         how = f"counted operations at the {tflops:g} TFLOP/s given, the scorer's not among them"
         return Price(how, *(count / tflops for count in operations))
-    if torch.device(device).type == "cuda" or is_local(profile):
+    if device.type == "cuda" or is_local(profile):
         return probe(profile, device, keep_images)
     return Price(f"{NOT_MEASURED}: there is no GPU here; give the TFLOP/s that yours sustains")
 

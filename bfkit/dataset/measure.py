@@ -7,6 +7,7 @@ step counts follow, each beginning with the target's first evaluation, which the
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import polars as pl
@@ -23,7 +24,7 @@ from bfkit.sampling.generate import Conditioning
 
 from .table import ORDER, SCHEMA
 
-WEBP = {"quality": 90, "method": 4}
+WEBP: dict[str, Any] = {"quality": 90, "method": 4}
 
 _FITTING: WeakKeyDictionary[DiffusionPipeline, int] = WeakKeyDictionary()  # batches that memory was found to hold
 
@@ -42,6 +43,11 @@ def _keep(images: torch.Tensor, paths: Sequence[Path]) -> None:
     for picture, path in zip(pixels, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path, **WEBP)
+
+
+def fitting_batch(pipe: DiffusionPipeline, profile: Profile) -> int:
+    """How many pictures are drawn at once: the profile's batch, or what memory was found to hold of it."""
+    return min(profile.batch, _FITTING.get(pipe, profile.batch))
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

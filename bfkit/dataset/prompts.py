@@ -28,6 +28,9 @@ def select_dissimilar(
     This is a sieve: each round chooses among the first rows still undecided, and the newly kept strike out what is
     like them among all later rows. Sketches tell which kept row is worth trying, so that a row may be missed; it is
     caught in its own round, where it meets every kept row.
+
+    >>> select_dissimilar([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0]], threshold=0.9)
+    array([0, 2])
     """
     rows = _as_rows(embeddings, block)
     sketches = _sketch(rows, block)
@@ -141,7 +144,7 @@ def select_prompts(
         rows.append(clip.embed_texts(captions[embedded:offered]))
         chosen = select_dissimilar(torch.cat(rows), threshold)
         if len(chosen) >= count:
-            return [captions[index] for index in chosen[:count]]
+            return [captions[int(index)] for index in chosen[:count]]
         if offered >= len(captions):
             raise ValueError(
                 f"only {len(chosen)} of {len(captions)} captions are dissimilar at {threshold}, {count} were asked "

@@ -74,6 +74,19 @@ def _noted(path: Path, content: bytes) -> dict:
     return json.loads(noted[METADATA])
 
 
+def noted_hardware(source: str | Path) -> list[dict[str, str]]:
+    """What a table's pictures were drawn on (``devices.hardware``), each once; empty where none was noted.
+
+    ``source`` is a file of ours or a folder of such. Raises ValueError for a file that is damaged or foreign.
+    """
+    source, found = Path(source), []
+    folder = sorted(source.glob("shard-*.parquet")) or sorted(source.glob("*.parquet"))
+    for path in folder if source.is_dir() else [source]:
+        noted = read_metadata(path).get("hardware", [])  # of one file, or of those that a table was put together from
+        found += [one for one in (noted if isinstance(noted, list) else [noted]) if one not in found]
+    return found
+
+
 def read_table(path: Path) -> tuple[pl.DataFrame, dict]:
     """The rows of one file as they lie there, and its metadata.
 
@@ -183,4 +196,5 @@ def tflops_per_step(frame: pl.DataFrame) -> float:
     made = frame.filter(pl.col("evals") > 0)
     if not len(made):
         raise ValueError("the score table notes no evaluation: make it with more than one step count")
-    return made["tflops"].sum() / made["evals"].sum()
+    tflops, evals = made.select(pl.col("tflops").sum(), pl.col("evals").sum()).row(0)
+    return tflops / evals

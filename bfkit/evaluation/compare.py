@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from bfkit import paper
 from bfkit.dataset.shards import configuration
 from bfkit.dataset.table import read_metadata, write_table
+from bfkit.devices import hardware
 from bfkit.metrics.scorer import Features, Scorer
 from bfkit.predictor.rules import deal_evenly
 from bfkit.profiles import Profile
@@ -199,8 +200,8 @@ def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.D
             "steps": dict(entry.steps),
             "reference": entry.reference_steps,
         }
-        if not path.is_file() or read_metadata(path) != noted:
+        if not path.is_file() or {**read_metadata(path), "hardware": None} != {**noted, "hardware": None}:
             targets = plain_targets(lab, pairs) if targets is None else targets
-            write_table(measure(lab, entry, pairs, targets), path, noted)
+            write_table(measure(lab, entry, pairs, targets), path, {**noted, "hardware": hardware(lab.pipe.device)})
         frames.append(pl.read_parquet(path))
     return pl.concat(frames)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+import torch
 
 from bfkit import paper
 from bfkit.dataset.curves import dense_curves
@@ -24,17 +25,22 @@ PARTS = 3  # disjoint sets of training prompts of each size, as far as there are
 EXPONENTS = np.linspace(0.05, 2, 79)
 
 
-def measure(profile: Profile = PROFILES["mini"], sizes: Sequence[int] = SIZES, seed: int = 0) -> pl.DataFrame:
+def measure(
+    profile: Profile = PROFILES["mini"],
+    sizes: Sequence[int] = SIZES,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> pl.DataFrame:
     """Train on ever more prompts, test on the same held-out ones.
 
     Rows of ``metric, prompts, part, prompt_id, error, steps``: a held-out prompt's mean absolute error, and its t*.
-    Several minutes on two cores; ``python -m bfkit.learning`` makes the shipped file again.
+    Several minutes on two cores; ``bfkit learning-curve`` makes the shipped file again.
     """
     training, held_out = split_by_prompt(read_scores(profile.scores))
-    clip = load_clip(profile.clip)
+    clip = load_clip(profile.clip, device)
     texts, curves = dense_curves(training)
     test_texts, measured = dense_curves(held_out)
-    rows, test_rows = clip.embed_texts(texts).cpu(), clip.embed_texts(test_texts).cpu()
+    rows, test_rows = clip.embed_texts(texts), clip.embed_texts(test_texts)
     ids = held_out["prompt_id"].unique().sort()
     order, frames = np.random.default_rng(seed).permutation(len(texts)), []
     for size in sizes:
@@ -107,7 +113,3 @@ def expect(
             )
         )
     return pl.concat(frames)
-
-
-if __name__ == "__main__":
-    measure().write_csv(CURVE, float_precision=5)

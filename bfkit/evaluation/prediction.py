@@ -8,6 +8,7 @@ import torch
 
 from bfkit import paper, stats
 from bfkit.dataset.curves import dense_curves, mean_curves
+from bfkit.devices import use_device
 from bfkit.metrics.registry import METRICS
 from bfkit.models.clip import Clip
 from bfkit.predictor.model import Predictors, absolute_error, fit_predictors, mean_curve, nearest_curve
@@ -24,7 +25,7 @@ def prediction_errors(
     """
     train_texts, train = dense_curves(training)
     texts, measured = dense_curves(held_out)
-    train_rows, rows = clip.embed_texts(train_texts).cpu(), clip.embed_texts(texts).cpu()
+    train_rows, rows = clip.embed_texts(train_texts), clip.embed_texts(texts)
     models = {
         "BiLSTM": predictors(rows),
         "nearest prompt": nearest_curve(train_rows, train, rows),
@@ -53,7 +54,7 @@ def prediction_finding(errors: pl.DataFrame) -> str:
 def errors_by_step(predictors: Predictors, clip: Clip, held_out: pl.DataFrame) -> pl.DataFrame:
     """Absolute error at each sampled step count (Figure 12): ``metric, steps, error, spread``, the standard error."""
     texts, measured, steps = mean_curves(held_out)
-    predicted = predictors(clip.embed_texts(texts).cpu())
+    predicted = predictors(clip.embed_texts(texts))
     rows = []
     for name, values in measured.items():
         errors = np.abs(predicted[name][:, np.asarray(steps) - 1] - values)
@@ -63,7 +64,12 @@ def errors_by_step(predictors: Predictors, clip: Clip, held_out: pl.DataFrame) -
 
 
 def synthetic_plateaus(
-    settings: PredictorSettings, epochs: int = 40, train: int = 400, test: int = 100, seed: int = 0
+    settings: PredictorSettings,
+    epochs: int = 40,
+    train: int = 400,
+    test: int = 100,
+    seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> pl.DataFrame:
     """The predictor on curves with no chance in them: ``true, predicted`` plateau steps of prompts never trained on.
 
@@ -76,6 +82,7 @@ def synthetic_plateaus(
     rate, power = np.exp(0.5 * rows[:, :1]), np.exp(0.3 * rows[:, 1:2])
     curves = 0.8 * np.exp(-(((steps - 1) / (0.12 * last) * rate) ** power))
     prompts = torch.as_tensor(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=torch.float32)
+    prompts = prompts.to(use_device(device))
     settings = replace(settings, epochs={"d_sim": epochs})
     fitted = fit_predictors(prompts[:train], {"d_sim": curves[:train]}, settings, seed)
     weight = paper.WEIGHTS["d_sim"]

@@ -4,6 +4,7 @@ Each is tried alone, on the same held-out prompts, against a UNIFORM of its own 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -27,7 +28,9 @@ def gain(steps: np.ndarray, measured: Curves) -> tuple[float, float, float]:
     return interval(mean, each.to_numpy())
 
 
-def steps_of_weights(curves: Curves, weights: Mapping[str, float], center: str = "median") -> np.ndarray:
+def steps_of_weights(
+    curves: Curves, weights: Mapping[str, float], center: Literal["median", "mean"] = "median"
+) -> np.ndarray:
     """t* (N,) of curves at every step, under other weights or about another centre than the paper's."""
     own = [plateaus(rows, [weights[name]], METRICS[name].lower_is_better, center)[0] for name, rows in curves.items()]
     return np.max(own, axis=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
 from bfkit import paper
 from bfkit.dataset.curves import dense_curves
@@ -12,10 +13,10 @@ from bfkit.dataset.table import split_by_prompt
 from bfkit.models.clip import load_clip
 from bfkit.predictor.model import absolute_error, fit_predictors, mean_curve, nearest_curve
 from bfkit.predictor.networks import NETWORKS
-from bfkit.profiles import TABLES, Profile
+from bfkit.profiles import Profile
 from bfkit.stats import interval, mean
 
-ERRORS = TABLES / "networks.csv"
+ERROR_COLUMNS = ("model", "metric", "prompt_id", "error")
 PUBLISHED = {  # the paper's table says "without t-encoding", its text "without text embedding": both are here
     "BiLSTM": "OURS",
     "BiLSTM w/o step encoding": "OURS w/o t-encoding",
@@ -23,16 +24,18 @@ PUBLISHED = {  # the paper's table says "without t-encoding", its text "without 
 }
 
 
-def measure(profile: Profile, table: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+def measure(
+    profile: Profile, table: pl.DataFrame, seed: int = 0, device: torch.device | str | None = None
+) -> pl.DataFrame:
     """Train every network on a score table's training prompts: rows of ``model, metric, prompt_id, error``, held out.
 
-    A quarter of an hour on two cores. The shipped file is ``measure(mini, its scores).write_csv(ERRORS)``.
+    A quarter of an hour on two cores. ``bfkit networks`` makes the shipped file again.
     """
     training, held_out = split_by_prompt(table)
-    clip = load_clip(profile.clip)
+    clip = load_clip(profile.clip, device)
     texts, curves = dense_curves(training)
     test_texts, measured = dense_curves(held_out)
-    rows, test_rows = clip.embed_texts(texts).cpu(), clip.embed_texts(test_texts).cpu()
+    rows, test_rows = clip.embed_texts(texts), clip.embed_texts(test_texts)
     found = {}
     for name in NETWORKS:
         print(name, flush=True)
@@ -50,9 +53,16 @@ def measure(profile: Profile, table: pl.DataFrame, seed: int = 0) -> pl.DataFram
     return pl.concat(frames)
 
 
-def read(path: Path = ERRORS) -> pl.DataFrame:
-    """Errors as ``measure`` returns them, from the shipped file or another."""
-    return pl.read_csv(path, schema_overrides={"prompt_id": pl.UInt32})
+def read(path: str | Path) -> pl.DataFrame:
+    """Errors as ``measure`` returns them, from the file that ``bfkit networks`` wrote."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no errors of networks at {path}: make them with `bfkit networks --out {path}`")
+    try:
+        return pl.read_csv(path, schema_overrides={"prompt_id": pl.UInt32}).select(ERROR_COLUMNS)
+    except pl.exceptions.PolarsError:
+        raise ValueError(
+            f"{path} holds no errors of networks: `bfkit networks` writes {', '.join(ERROR_COLUMNS)}"
+        ) from None
 
 
 def table1(errors: pl.DataFrame) -> pl.DataFrame:

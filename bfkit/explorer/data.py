@@ -27,7 +27,10 @@ MINIATURE = (
 
 
 def resolve(
-    profile: Profile | str, source: str | Path | pl.DataFrame | None, advisor: StepAdvisor | str | Path | None
+    profile: Profile | str,
+    source: str | Path | pl.DataFrame | None,
+    advisor: StepAdvisor | str | Path | None,
+    device: torch.device | str | None = None,
 ) -> tuple[Profile, pl.DataFrame, StepAdvisor | None, list[str]]:
     """The profile, its score table and its advisor, each from a name, a path or as it is; and sentences on what lacks.
 
@@ -39,11 +42,11 @@ def resolve(
     notes = [MINIATURE if profile.name == "mini" else f"Profile: {profile.name}."]
     if advisor is None:
         try:
-            advisor = StepAdvisor.from_pretrained(profile.advisor)
+            advisor = StepAdvisor.from_pretrained(profile.advisor, device)
         except FileNotFoundError as error:
             notes.append(f"No curve is predicted, only measured: {error}.")
     elif not isinstance(advisor, StepAdvisor):
-        advisor = StepAdvisor.from_pretrained(advisor)
+        advisor = StepAdvisor.from_pretrained(advisor, device)
     return profile, frame, advisor, notes
 
 

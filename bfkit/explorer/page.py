@@ -9,6 +9,7 @@ import polars as pl
 import torch
 
 from bfkit import files
+from bfkit.devices import choose_device
 from bfkit.models.pipelines import load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import Profile
@@ -39,15 +40,16 @@ def write_explorer(
     scores: str | Path | pl.DataFrame | None = None,
     advisor: StepAdvisor | str | Path | None = None,
     pictures: bool = True,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> Path:
     """Write the explorer of ``prompts`` prompts as one offline HTML page; returns its path.
 
     ``scores`` and ``advisor`` default to the profile's. With ``pictures``, each prompt is drawn at every step count of
-    the table from the profile's first seed. Raises FileNotFoundError or ValueError where a table or model is not there.
+    the table from the profile's first seed. Raises FileNotFoundError or ValueError where a table, a model or the device
+    is not there.
     """
-    path = Path(path)
-    profile, frame, advisor, notes = resolve(profile, scores, advisor)
+    path, device = Path(path), choose_device(device)
+    profile, frame, advisor, notes = resolve(profile, scores, advisor, device)
     data = gather(frame, advisor, prompts, notes, pictures)
     if pictures:
         _draw(data, profile, device)
@@ -60,7 +62,7 @@ def write_explorer(
     return path
 
 
-def _draw(data: dict, profile: Profile, device: torch.device | str) -> None:
+def _draw(data: dict, profile: Profile, device: torch.device | str | None) -> None:
     """Put each prompt's pictures into ``data``, all prompts of a step count in one go."""
     pipe = load_pipeline(profile, device)
     for steps in data["steps"]:

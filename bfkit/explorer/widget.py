@@ -10,6 +10,7 @@ import polars as pl
 import torch
 import traitlets
 
+from bfkit.devices import choose_device
 from bfkit.models.pipelines import load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import Profile
@@ -50,15 +51,16 @@ def explore(
     scores: str | Path | pl.DataFrame | None = None,
     advisor: StepAdvisor | str | Path | None = None,
     pictures: bool = True,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> Explorer:
     """The explorer as a widget: choose or type a prompt, move the weights of Eq. 7, watch t* and the picture move.
 
     ``scores`` and ``advisor`` default to the profile's. With ``pictures``, the profile's pipeline is loaded when the
-    first one is shown, and draws them one after the other. Raises FileNotFoundError or ValueError where a table, or an
-    advisor asked for by name, is not there.
+    first one is shown, and draws them one after the other. Raises FileNotFoundError or ValueError where a table, an
+    advisor asked for by name, or the device is not there.
     """
-    profile, frame, advisor, notes = resolve(profile, scores, advisor)
+    device = choose_device(device)
+    profile, frame, advisor, notes = resolve(profile, scores, advisor, device)
     pipeline = cache(lambda: load_pipeline(profile, device))
 
     def draw(prompt: str, steps: int) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch.nn import functional as F
 
 from bfkit import paper
@@ -14,7 +15,7 @@ BLUR_RUN = 32  # pixels of a row or column blurred by one matrix: enough for a m
 VISIBLE = (1 / 255) ** 2  # variance below one grey level: a picture that flat has nothing to filter
 
 
-def luminance(images: torch.Tensor) -> torch.Tensor:
+def luminance(images: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n 1 h w"]:
     """(N, 3, H, W) to (N, 1, H, W), Rec. 709."""
     count, _, height, width = images.shape
     return (images.new_tensor(LUMA) @ images.flatten(2)).view(count, 1, height, width)
@@ -28,7 +29,9 @@ def _gaussian_band(sigma: float, radius: int, like: torch.Tensor) -> torch.Tenso
     return (taps / taps[0].sum()).to(like.dtype)
 
 
-def gaussian_blur(images: torch.Tensor, sigma: float = paper.GAUSSIAN_SIGMA) -> torch.Tensor:
+def gaussian_blur(
+    images: Float[torch.Tensor, "n c h w"], sigma: float = paper.GAUSSIAN_SIGMA
+) -> Float[torch.Tensor, "n c h w"]:
     """Separable Gaussian of radius 4 sigma, edges mirrored: (N, C, H, W) to the same shape.
 
     One matrix product over overlapping windows of the picture down, and one across: on one channel a processor's matrix
@@ -91,7 +94,7 @@ L_SNR_VARIANTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def l_snr(images: torch.Tensor, variant: str = "residual") -> torch.Tensor:
+def l_snr(images: Float[torch.Tensor, "n 3 h w"], variant: str = "residual") -> Float[torch.Tensor, " n"]:
     """L-SNR of pictures (N, 3, H, W) in [0, 1]: (N,) float32 in [0, 1], lower is better (Eq. 2).
 
     The default takes Eq. 2 at its word: var(I - G * I) / var(I) on luminance, with G a Gaussian of sigma 1. A flat

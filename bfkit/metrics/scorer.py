@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch.nn import functional as F
 
 from bfkit.models.clip import Clip, load_clip
@@ -25,8 +26,8 @@ DREAMSIM = "dreamsim:"  # begins the name of a DreamSim branch; any other name i
 class Features:
     """What the models see in N pictures: D-SIM's embeddings and the captions', rows normalised, and the captions."""
 
-    perceptual: torch.Tensor
-    semantic: torch.Tensor
+    perceptual: Float[torch.Tensor, "n d"]
+    semantic: Float[torch.Tensor, "n e"]
     captions: tuple[str, ...]
 
 
@@ -40,7 +41,7 @@ class Scorer:
     i_clip: Literal["caption", "image"] = "caption"
 
     @torch.inference_mode()
-    def features(self, images: torch.Tensor) -> Features:
+    def features(self, images: Float[torch.Tensor, "n 3 h w"]) -> Features:
         """What both models see in pictures (N, 3, H, W) in [0, 1]."""
         images = images.to(self.clip.device)
         perceptual = F.normalize(self.embed_perceptual(images).float(), dim=-1)
@@ -49,11 +50,13 @@ class Scorer:
         captions = self.clip.caption(images)
         return Features(perceptual, self.clip.embed_texts(list(captions)).float(), captions)
 
-    def score(self, images: torch.Tensor, target: Features) -> dict[str, torch.Tensor]:
+    def score(self, images: Float[torch.Tensor, "n 3 h w"], target: Features) -> dict[str, Float[torch.Tensor, " n"]]:
         """Every metric of pictures against their targets: name to (N,) float32 on the CPU."""
         return self.compare(images, self.features(images), target)
 
-    def compare(self, images: torch.Tensor, seen: Features, target: Features) -> dict[str, torch.Tensor]:
+    def compare(
+        self, images: Float[torch.Tensor, "n 3 h w"], seen: Features, target: Features
+    ) -> dict[str, Float[torch.Tensor, " n"]]:
         """``score`` for pictures whose features are known already."""
         scores = {
             "l_snr": l_snr(images, self.l_snr),
@@ -63,7 +66,7 @@ class Scorer:
         return {name: values.float().cpu() for name, values in scores.items()}
 
 
-def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
+def load_scorer(profile: Profile, device: torch.device | str | None = None) -> Scorer:
     """The scorer of a profile, on a device.
 
     Raises FileNotFoundError where a model's files are missing, and ValueError for a name that nothing answers to or for
@@ -75,7 +78,7 @@ def load_scorer(profile: Profile, device: torch.device | str = "cpu") -> Scorer:
     if profile.perceptual.startswith(DREAMSIM):
         from bfkit.models.dreamsim import load_dreamsim  # an extra, which the miniature does without
 
-        embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), device)
+        embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), clip.device)
     else:
-        embedder = load_embedder(Path(profile.perceptual)).to(device)
+        embedder = load_embedder(Path(profile.perceptual)).to(clip.device)
     return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip)

@@ -7,6 +7,7 @@ Every ``build_*`` returns an untrained model; ``save_*`` writes the format its f
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 from diffusers import (
     AutoencoderKL,
@@ -56,10 +57,13 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 def build_autoencoder() -> AutoencoderKL:
     """Pictures (3, 64, 64) in [-1, 1] to latents (4, 16, 16) and back."""
+    blocks: dict[str, Any] = {  # of which diffusers' hints allow one
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
+        "block_out_channels": (24, 48, 64),
+    }
     return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 64),
+        **blocks,
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
@@ -72,6 +76,9 @@ def build_autoencoder() -> AutoencoderKL:
 
 def build_text_encoder() -> CLIPTextModel:
     tokenizer = build_tokenizer()
+    ends: dict[str, Any] = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -81,15 +88,14 @@ def build_text_encoder() -> CLIPTextModel:
             num_attention_heads=4,
             max_position_embeddings=TEXT_LENGTH,
             projection_dim=128,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **ends,
         )
     )
 
 
 def build_unet() -> UNet2DConditionModel:
     """The denoiser: attention to the text at 8 x 8 and 4 x 4, plain convolutions at 16 x 16."""
+    heads: dict[str, Any] = {"attention_head_dim": (2, 4, 8)}  # of which diffusers' hints allow one
     return UNet2DConditionModel(
         sample_size=IMAGE_SIZE // 4,
         in_channels=LATENT_CHANNELS,
@@ -97,7 +103,7 @@ def build_unet() -> UNet2DConditionModel:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=(32, 64, 128),
-        attention_head_dim=(2, 4, 8),
+        **heads,
         layers_per_block=1,
         cross_attention_dim=128,
         norm_num_groups=8,
@@ -138,16 +144,16 @@ def save_pipeline(vae: AutoencoderKL, text_encoder: CLIPTextModel, unet: UNet2DC
     scheduler = EulerDiscreteScheduler(
         prediction_type="v_prediction", timestep_spacing="linspace", steps_offset=1, **NOISE_SCHEDULE
     )
-    pipeline = StableDiffusionPipeline(
-        vae=copy.deepcopy(vae).half(),
-        text_encoder=copy.deepcopy(text_encoder).half(),
-        tokenizer=build_tokenizer(),
-        unet=copy.deepcopy(unet).half(),
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    parts: dict[str, Any] = {  # diffusers' hints want every part, and CLIP's own tokenizer
+        "vae": copy.deepcopy(vae).half(),
+        "text_encoder": copy.deepcopy(text_encoder).half(),
+        "tokenizer": build_tokenizer(),
+        "unet": copy.deepcopy(unet).half(),
+        "scheduler": scheduler,
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    pipeline = StableDiffusionPipeline(**parts, requires_safety_checker=False)
     pipeline.save_pretrained(folder, safe_serialization=True)
 
 

@@ -94,7 +94,7 @@ def train(settings: Settings, out: Path, work: Path, device: torch.device, only:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bfkit.mini.train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bfkit.mini.train", description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="where the models are written")
     parser.add_argument("--work", type=Path, default=Path("build/mini"), help="checkpoints and encoded scenes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from open_clip.coca_model import CoCa
 from torch.nn import functional as F
 
 from bfkit.models.clip import retrieval
@@ -17,7 +17,7 @@ from .trainer import fit
 from .training_data import HELD_OUT_SEED, Settings, fresh_scenes, spoil
 
 
-def train_clip(settings: Settings, work: Path, device: torch.device) -> tuple[nn.Module, dict]:
+def train_clip(settings: Settings, work: Path, device: torch.device) -> tuple[CoCa, dict]:
     """CoCa's two losses: contrastive between pictures and captions, and the caption's next word given the picture."""
     model, stage, tokenizer = models.build_clip(), settings.clip, models.build_tokenizer()
 
@@ -64,7 +64,7 @@ def _edit(scene: world.Scene, rng: random.Random) -> world.Scene:
     return replace(scene, things=tuple(things if kind == "drop" else [*things[:index], thing, *things[index:]]))
 
 
-def train_perceptual(settings: Settings, work: Path, device: torch.device) -> tuple[nn.Module, dict]:
+def train_perceptual(settings: Settings, work: Path, device: torch.device) -> tuple[PerceptualEmbedder, dict]:
     """Triplets as in NIGHTS: a reference and two variations; the one with fewer changes must come out nearer.
 
     The further variation carries all changes of the nearer one and more, so that the judgement is known.
@@ -109,7 +109,7 @@ def scene_class(scene: world.Scene) -> int:
     return models.CLASSES.index((scene.ground.kind, main.shape if main else "nothing"))
 
 
-def train_classifier(settings: Settings, work: Path, device: torch.device) -> tuple[nn.Module, dict]:
+def train_classifier(settings: Settings, work: Path, device: torch.device) -> tuple[PerceptualEmbedder, dict]:
     """Cross-entropy over the kinds of scenes: for the inception score, in the place of ImageNet's Inception-v3."""
     model, stage = models.build_classifier(), settings.classifier
 

@@ -88,7 +88,8 @@ def get_architecture(name: str) -> Architecture:
 def _build(kind: type[Model], config: dict[str, Any], device: torch.device | str, dtype: torch.dtype) -> Model:
     with torch.device(device):
         module = kind(**config)
-    return torch.nn.Module.to(module, dtype).eval().requires_grad_(False)  # diffusers' own ``to`` warns of nothing
+    torch.nn.Module.to(module, dtype)  # in place; diffusers' own ``to`` warns of nothing
+    return module.eval().requires_grad_(False)
 
 
 def build_unet(
@@ -110,13 +111,15 @@ def unet_inputs(unet: UNet2DConditionModel, name: str, rows: int, size: int) -> 
     """
     kind, config = {"device": unet.device, "dtype": unet.dtype}, unet.config
     side = size // 2 ** (len(get_architecture(name).vae["block_out_channels"]) - 1)
-    inputs = {
-        "sample": torch.zeros(rows, config.in_channels, side, side, **kind),
+    inputs: dict[str, Any] = {
+        "sample": torch.zeros(rows, config["in_channels"], side, side, **kind),
         "timestep": torch.tensor(500, device=unet.device),
-        "encoder_hidden_states": torch.zeros(rows, get_architecture(name).tokens, config.cross_attention_dim, **kind),
+        "encoder_hidden_states": torch.zeros(
+            rows, get_architecture(name).tokens, config["cross_attention_dim"], **kind
+        ),
     }
-    if config.addition_embed_type == "text_time":
-        pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+    if config["addition_embed_type"] == "text_time":
+        pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
         inputs["added_cond_kwargs"] = {
             "text_embeds": torch.zeros(rows, pooled, **kind),
             "time_ids": torch.zeros(rows, 6, **kind),

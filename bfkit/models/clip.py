@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, cast
 from urllib.error import URLError
 
 import open_clip
 import torch
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from jaxtyping import Float
+from open_clip import CLIP, CoCa, CustomTextCLIP
 from safetensors import SafetensorError
 from torch.nn import functional as F
+
+from bfkit.devices import use_device
 
 HUB = "hf-hub:"
 CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's own generate() stops at 30
@@ -22,7 +27,7 @@ CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's
 class Clip:
     """An open_clip model with its tokenizer: embeds texts and pictures and, if it is a CoCa, captions pictures."""
 
-    model: torch.nn.Module
+    model: CLIP | CustomTextCLIP | CoCa
     tokenizer: Callable[..., torch.Tensor]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -40,37 +45,38 @@ class Clip:
         """Words that the tokenizer has no token for; none where it spells words out in pieces."""
         tokenizer = getattr(self.tokenizer, "tokenizer", None)  # a transformers tokenizer; open_clip's own has none
         unknown = getattr(tokenizer, "unk_token_id", None)
-        if unknown is None:
+        if tokenizer is None or unknown is None:
             return []
         return [word for word in self.words(text) if unknown in tokenizer.encode(word, add_special_tokens=False)]
 
     @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str], block: int = 256) -> torch.Tensor:
+    def embed_texts(self, texts: Sequence[str], block: int = 256) -> Float[torch.Tensor, "n d"]:
         """Texts to rows (N, D), normalised."""
         blocks = [list(texts[start : start + block]) for start in range(0, len(texts), block)]
         rows = [self.model.encode_text(self.tokenizer(part).to(self.device), normalize=True) for part in blocks]
         return torch.cat(rows)
 
     def _prepare(self, images: torch.Tensor) -> torch.Tensor:
-        size = self.model.visual.image_size
-        size = (size, size) if isinstance(size, int) else tuple(size)
+        side = self.model.visual.image_size
+        size = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
         mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
 
     @torch.inference_mode()
-    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+    def embed_images(self, images: Float[torch.Tensor, "n 3 h w"]) -> Float[torch.Tensor, "n d"]:
         """Pictures (N, 3, H, W) in [0, 1] to rows (N, D), normalised."""
         return self.model.encode_image(self._prepare(images.to(self.device)), normalize=True)
 
-    def check_captions(self) -> None:
-        """ValueError for a model that has no text decoder to write captions with."""
-        if not hasattr(self.model, "text_decoder"):
+    def check_captions(self) -> CoCa:
+        """The model, if it is one that writes captions; ValueError for one that has no text decoder."""
+        if not isinstance(self.model, CoCa):
             raise ValueError(
                 f"{type(self.model).__name__} embeds but does not write captions: "
                 'set i_clip="image" in the profile, or name a CoCa model'
             )
+        return self.model
 
     @torch.inference_mode()
     def caption(self, images: torch.Tensor) -> tuple[str, ...]:
@@ -79,14 +85,14 @@ class Clip:
         open_clip's own generate() fails on transformers 5; this is its "top_k" with k = 1, without its minimum of five
         tokens. Raises ValueError for a model without a text decoder.
         """
-        self.check_captions()
+        model = self.check_captions()
         begin, end, spell = self._writing()
-        latent, tokens = self.model._encode_image(self._prepare(images.to(self.device)))
+        latent, tokens = model._encode_image(self._prepare(images.to(self.device)))
         text = torch.full((len(images), 1), begin, device=self.device)
         ended = torch.zeros(len(images), dtype=torch.bool, device=self.device)
-        for _ in range(min(self.model.context_length, CAPTION_TOKENS) - 1):
+        for _ in range(min(model.context_length, CAPTION_TOKENS) - 1):
             # CoCa hangs its class token on the end, where no word sees it: the last logits are the last word's
-            output = self.model(None, text, image_latent=latent, image_embs=tokens, output_labels=False)
+            output = model(None, text, image_latent=latent, image_embs=tokens, output_labels=False)
             following = torch.where(ended, end, output["logits"][:, -1].argmax(-1))
             text = torch.cat([text, following.unsqueeze(1)], dim=1)
             ended |= following == end
@@ -107,19 +113,21 @@ class Clip:
         )
 
 
-def load_clip(name: str | Path, device: torch.device | str = "cpu") -> Clip:
+def load_clip(name: str | Path, device: torch.device | str | None = None) -> Clip:
     """Load an open_clip model: a folder (``open_clip_config.json`` and its weights), hf-hub:ID or MODEL/PRETRAINED.
 
     From the hub open_clip takes the safetensors; where a repository has none, its ``.bin`` is read by torch's
     unpickler of tensors alone, which runs no code. Raises FileNotFoundError where files are missing or cannot be
-    fetched, and ValueError for a name that open_clip does not know.
+    fetched, and ValueError for a name that open_clip does not know or a device that is not there.
     """
+    device = use_device(device)
     source, pretrained = _locate(name)
     try:
-        model, preprocess = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
+        loaded = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
         tokenizer = open_clip.get_tokenizer(source)
     except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise FileNotFoundError(_explain(str(name), error)) from error
+    model, preprocess = cast("tuple[CLIP | CustomTextCLIP | CoCa, Any]", loaded)  # hints at what else it might return
     normalise = preprocess.transforms[-1]
     return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
 
@@ -167,7 +175,7 @@ def _explain(name: str, error: Exception) -> str:
     return f"open_clip cannot load {name} ({reason}): name another folder or model"
 
 
-def retrieval(pictures: torch.Tensor, texts: torch.Tensor, among: int = 32) -> float:
+def retrieval(pictures: Float[torch.Tensor, "n d"], texts: Float[torch.Tensor, "n d"], among: int = 32) -> float:
     """Share of pictures whose own text is the most similar among ``among``: rows (N, D) of both, normalised, in order.
 
     The rows are taken ``among`` at a time; a last block that is smaller is left out. ValueError if there is no block.

@@ -10,6 +10,7 @@ import pickle
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -47,6 +48,10 @@ def shrink(images: torch.Tensor) -> torch.Tensor:
 
 class Tower(nn.Module):
     """One ViT of DreamSim with the colours it was trained on: pictures (N, 3, 224, 224) to features (N, D)."""
+
+    projection: torch.Tensor | None
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, model: nn.Module, projection: torch.Tensor | None, mean: tuple, std: tuple) -> None:
         super().__init__()
@@ -101,16 +106,16 @@ def _load_tower(name: str, folder: Path) -> Tower:
         if name == "dino_vitb16":
             model, projection = vit_base(patch_size=patch), None
             model.load_state_dict(torch.load(folder / DINO_FILE, map_location="cpu", weights_only=True))
-            model.norm = nn.Identity()  # DreamSim takes the class token as it leaves the last block
+            model.add_module("norm", nn.Identity())  # DreamSim takes the class token as it leaves the last block
             return Tower(model, projection, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         load = load_open_clip_as_dino if name.startswith("open_clip") else load_clip_as_dino
-        model, projection = load(patch, folder)
+        model, projection = load(patch, str(folder))
     except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise _damaged(folder / _backbone(name)) from error
     return Tower(model, projection.detach(), OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
 
 
-def _merge_adapters(model: DreamSim, folder: Path) -> nn.Module:
+def _merge_adapters(model: DreamSim, folder: Path) -> DreamSim:
     """DreamSim's low-rank changes, added to the weights they change: no extra work for each picture."""
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -121,7 +126,7 @@ def _merge_adapters(model: DreamSim, folder: Path) -> nn.Module:
         raise _damaged(folder) from error
     if any("lora_" in key for key in (*outcome.missing_keys, *outcome.unexpected_keys)):
         raise _damaged(folder)
-    return tuned.merge_and_unload()
+    return cast("DreamSim", tuned.merge_and_unload())
 
 
 def _damaged(path: Path) -> ValueError:

@@ -1,9 +1,10 @@
 """Loading a diffusers text-to-image pipeline of any family, and where in it things are."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import diffusers
 import torch
@@ -11,7 +12,7 @@ import transformers
 from diffusers import AutoPipelineForText2Image, DiffusionPipeline
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-from bfkit.devices import check_device
+from bfkit.devices import use_device
 from bfkit.profiles import Profile
 
 FIRST_TIMESTEP = 999  # where sampling starts from pure noise
@@ -42,6 +43,11 @@ def picture_stage(pipe: DiffusionPipeline, profile: Profile) -> DiffusionPipelin
     return getattr(pipe, profile.family.picture_stage) if profile.family.picture_stage else pipe
 
 
+def calling(pipe: DiffusionPipeline) -> Callable[..., Any]:
+    """A pipeline as what draws when it is called: every kind is, and diffusers' base class does not say so."""
+    return cast("Callable[..., Any]", pipe)
+
+
 def use_scheduler(pipe: DiffusionPipeline, profile: Profile) -> None:
     """Give a pipeline the profile's scheduler, configured as the pipeline's own was but for the timestep spacing."""
     stage, name = picture_stage(pipe, profile), profile.family.scheduler
@@ -67,9 +73,9 @@ def _without_progress_bars() -> Iterator[None]:
 
 def _why(name: str, error: Exception) -> str:
     """One sentence on a pipeline that did not load, and the way out."""
-    causes = [error]
-    while causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(causes[-1].__cause__ or causes[-1].__context__)
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
     way_out = "name another model or a local folder in the profile's `pipeline`"
     if any(isinstance(cause, GatedRepoError) for cause in causes):
         return f"{name} is gated: accept its licence on huggingface.co and run `hf auth login`, or {way_out}"
@@ -80,14 +86,14 @@ def _why(name: str, error: Exception) -> str:
     return f"{name} does not load as a text-to-image pipeline ({str(error).splitlines()[0]}): {way_out}"
 
 
-def load_pipeline(profile: Profile, device: torch.device | str = "cpu") -> DiffusionPipeline:
+def load_pipeline(profile: Profile, device: torch.device | str | None = None) -> DiffusionPipeline:
     """The profile's pipeline with its scheduler and timestep spacing, in its dtype, on a device.
 
     Safetensors only, and no code from the hub is run. A safety checker or watermark is taken out: both change pictures
     that are about to be measured. Raises FileNotFoundError, with a way out, for a model that is not there or does not
     load; ValueError for a device that is not there or cannot hold the model.
     """
-    device = check_device(device)
+    device = use_device(device)
     folder = Path(profile.pipeline)
     local = folder.is_absolute() or folder.is_dir()
     if local and not (folder / "model_index.json").is_file():
@@ -116,5 +122,6 @@ def load_pipeline(profile: Profile, device: torch.device | str = "cpu") -> Diffu
             f"{device} has too little memory for {profile.pipeline}: use a larger device or a smaller profile"
         ) from None
     if device.type == "cuda":
-        denoiser(pipe, profile).to(memory_format=torch.channels_last)  # what convolutions on tensor cores want
+        # what convolutions on tensor cores want; torch's overloads lack it
+        denoiser(pipe, profile).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return pipe

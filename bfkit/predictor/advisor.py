@@ -14,7 +14,9 @@ from PIL.Image import Image
 from bfkit import paper
 from bfkit.dataset.curves import dense_curves, long_curves
 from bfkit.dataset.table import read_scores, split_by_prompt
+from bfkit.devices import hardware
 from bfkit.models.clip import Clip, load_clip
+from bfkit.models.pipelines import calling
 from bfkit.profiles import PROFILES, Profile
 from bfkit.provenance import table_digest
 from bfkit.sampling.generate import check_prompts
@@ -36,25 +38,27 @@ class StepAdvisor:
     examples: tuple[str, ...] = ()
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, device: torch.device | str = "cpu") -> "StepAdvisor":
-        """Load a profile's advisor (bundled: ``"mini"``) or a folder that ``bfkit train`` wrote.
+    def from_pretrained(cls, source: str | Path, device: torch.device | str | None = None) -> "StepAdvisor":
+        """Load a profile's advisor (bundled: ``"mini"``) or a folder that ``bfkit train`` wrote, onto a device.
 
-        Raises FileNotFoundError, naming what is missing, where the source is neither.
+        Raises FileNotFoundError, naming what is missing, where the source is neither, ValueError for a device that is
+        not there.
         """
-        if source in PROFILES and not PROFILES[source].advisor:
+        profile = PROFILES.get(source) if isinstance(source, str) else None
+        if profile and not profile.advisor:
             raise FileNotFoundError(
                 f"{source} has no advisor of its own: train one with `bfkit train --profile {source} --scores FOLDER "
                 "--out ADVISOR`, and name that folder"
             )
-        folder = Path(PROFILES[source].advisor if source in PROFILES else source)
-        if source not in PROFILES and not folder.is_dir():
+        folder = Path(profile.advisor if profile else source)
+        if not profile and not folder.is_dir():
             raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
         predictors, notes = load_predictors(folder)
         if missing := [name for name in ("clip", "examples") if name not in notes]:
             raise ValueError(f"{folder / 'config.json'} lacks {' and '.join(missing)}: train the predictor again")
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
-        return cls(clip, predictors, dict(paper.WEIGHTS), tuple(notes["examples"]))
+        return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), tuple(notes["examples"]))
 
     def refusal(self, prompt: str) -> str | None:
         """Why the curves of a prompt cannot be predicted, in a sentence; None where they can."""
@@ -84,7 +88,7 @@ class StepAdvisor:
         return self._predict(self._check(prompts))
 
     def _predict(self, prompts: list[str]) -> dict[str, np.ndarray]:
-        return self.predictors(self.clip.embed_texts(prompts).cpu())
+        return self.predictors(self.clip.embed_texts(prompts))
 
     def curves(self, prompts: Sequence[str] | str) -> pl.DataFrame:
         """Predicted curves, one row a prompt, metric and step: ``prompt, metric, steps, value``.
@@ -117,12 +121,12 @@ class StepAdvisor:
         seeds = list(range(len(chosen))) if seeds is None else list(seeds)
         if len(seeds) != len(chosen):
             raise ValueError(f"{len(seeds)} seeds for {len(chosen)} prompts: give one seed for each prompt")
-        pictures: list[Image | None] = [None] * len(chosen)
+        pictures: dict[int, Image] = {}
         groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
         for steps, rows in groups.iter_rows():
             for start in range(0, len(rows), batch):
                 part = rows[start : start + batch]
-                drawn = pipe(
+                drawn = calling(pipe)(
                     [chosen["prompt"][row] for row in part],
                     num_inference_steps=steps,
                     generator=[torch.Generator().manual_seed(seeds[row]) for row in part],
@@ -130,21 +134,22 @@ class StepAdvisor:
                 ).images
                 for row, picture in zip(part, drawn, strict=True):
                     pictures[row] = picture
-        return pictures
+        return [pictures[row] for row in range(len(chosen))]
 
 
-def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str = "cpu") -> dict:
+def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:
     """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
 
-    Returns what is noted beside it: the numbers of prompts, and the mean absolute error of each metric on those held
+    Prompts are embedded, and the networks trained, on ``device``; what is saved loads on any. Returns what is noted
+    beside it: the numbers of prompts, and the mean absolute error of each metric on those held
     out. Raises FileNotFoundError or ValueError where the table is not there or is damaged.
     """
     training, held_out = split_by_prompt(read_scores(profile.scores))
     clip = load_clip(profile.clip, device)
     texts, curves = dense_curves(training)
-    fitted = fit_predictors(clip.embed_texts(texts).cpu(), curves, profile.predictor, seed)
+    fitted = fit_predictors(clip.embed_texts(texts), curves, profile.predictor, seed)
     test_texts, measured = dense_curves(held_out)
-    error = absolute_error(fitted(clip.embed_texts(test_texts).cpu()), measured)
+    error = absolute_error(fitted(clip.embed_texts(test_texts)), measured)
     notes = {
         "profile": profile.name,
         "scores": table_digest(profile.scores),
@@ -154,6 +159,7 @@ def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.devi
         "held_out_prompts": len(test_texts),
         "held_out_mae": {name: round(float(values.mean()), 4) for name, values in error.items()},
         "seed": seed,
+        "hardware": hardware(clip.device),
     }
     save_predictors(fitted, out, notes)
     return notes

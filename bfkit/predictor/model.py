@@ -8,11 +8,12 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from scipy.optimize import isotonic_regression
@@ -26,6 +27,7 @@ from bfkit.profiles import PredictorSettings
 from .networks import NETWORKS
 
 RANGE_FLOOR = 0.05  # of the widest step's range: a step where all prompts agree must not drown the others
+BLOCK = 512  # prompts whose curves are predicted at once: at the paper's sizes, a GiB
 
 
 class CurvePredictor(nn.Module):
@@ -35,13 +37,16 @@ class CurvePredictor(nn.Module):
     ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
     """
 
+    low: torch.Tensor
+    high: torch.Tensor
+
     def __init__(self, embed_dim: int, settings: PredictorSettings) -> None:
         super().__init__()
         self.network = NETWORKS[settings.network](embed_dim, settings)
         self.register_buffer("low", torch.zeros(len(settings.grid)))
         self.register_buffer("high", torch.ones(len(settings.grid)))
 
-    def forward(self, prompts: torch.Tensor) -> torch.Tensor:
+    def forward(self, prompts: Float[torch.Tensor, "n d"]) -> Float[torch.Tensor, "n g"]:
         return self.low + (self.high - self.low) * self.network(prompts).sigmoid()
 
     def rises(self) -> bool:
@@ -57,26 +62,34 @@ class Predictors:
     settings: PredictorSettings
     embed_dim: int
 
+    def to(self, device: torch.device) -> "Predictors":
+        """The same networks, which are moved to a device."""
+        return replace(self, networks={name: network.to(device) for name, network in self.networks.items()})
+
     @torch.inference_mode()
-    def __call__(self, prompts: torch.Tensor) -> dict[str, np.ndarray]:
-        """Prompt embeddings (N, D) to each metric's curve at every step from 1 to the grid's last, T: (N, T)."""
+    def __call__(self, prompts: Float[torch.Tensor, "n d"]) -> dict[str, Float[np.ndarray, "n t"]]:
+        """Prompt embeddings (N, D) to each metric's curve at every step from 1 to the grid's last, T: (N, T).
+
+        Computed where the networks lie, ``BLOCK`` prompts at a time, wherever the embeddings do.
+        """
         curves = {}
         for name, network in self.networks.items():
-            values = network.eval()(prompts.float()).cpu().numpy()
+            parts = [part.to(network.low.device).float() for part in prompts.split(BLOCK)]
+            values = torch.cat([network.eval()(part) for part in parts]).cpu().numpy()
             if self.settings.monotone:
                 values = monotone(values, rising=network.rises())
             curves[name] = interpolate(values, self.settings.grid).astype(np.float32)
         return curves
 
 
-def monotone(curves: np.ndarray, rising: bool) -> np.ndarray:
+def monotone(curves: Float[np.ndarray, "n g"], rising: bool) -> Float[np.ndarray, "n g"]:
     """The nearest curves (N, G), in squared error, that never turn back (isotonic regression)."""
     return np.stack([isotonic_regression(row, increasing=rising).x for row in curves.astype(float)])
 
 
 def fit_curve(
-    prompts: torch.Tensor,
-    curves: np.ndarray,
+    prompts: Float[torch.Tensor, "n d"],
+    curves: Float[np.ndarray, "n t"],
     settings: PredictorSettings,
     epochs: int,
     seed: int = 0,
@@ -84,12 +97,14 @@ def fit_curve(
 ) -> CurvePredictor:
     """Train one network on prompt embeddings (N, D) and curves (N, T) in [0, 1] at steps 1..T with squared error.
 
-    Of the curve it sees the steps of the grid: all of them, as in the paper, or those that were drawn. ``progress`` is
-    called after every epoch with its mean loss. Seeded; the rate falls to zero along a cosine.
+    It is trained on the device where the embeddings lie, and stays there. Of the curve it sees the steps of the grid:
+    all of them, as in the paper, or those that were drawn. ``progress`` is called after every epoch with its mean loss.
+    Seeded; the rate falls to zero along a cosine.
     """
     torch.manual_seed(seed)
-    targets = torch.as_tensor(curves[:, np.asarray(settings.grid) - 1], dtype=torch.float32)
-    network = CurvePredictor(prompts.shape[1], settings)
+    device = prompts.device
+    targets = torch.as_tensor(curves[:, np.asarray(settings.grid) - 1], dtype=torch.float32, device=device)
+    network = CurvePredictor(prompts.shape[1], settings).to(device)  # the same beginning on every device
     network.low.copy_(targets.amin(dim=0))
     network.high.copy_(targets.amax(dim=0))
     spans = network.high - network.low
@@ -99,22 +114,22 @@ def fit_curve(
     batches = math.ceil(len(prompts) / settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     for _ in range(epochs):
-        total = 0.0
-        for rows in torch.randperm(len(prompts)).split(settings.batch):
+        total = torch.zeros((), device=device)  # read once an epoch: each reading makes a GPU wait
+        for rows in torch.randperm(len(prompts)).to(device).split(settings.batch):
             loss = ((network(prompts[rows].float()) - targets[rows]) * weights).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-            total += loss.item() * len(rows)
-        progress(total / len(prompts))
+            total += loss.detach() * len(rows)
+        progress(total.item() / len(prompts))
     return network.eval()
 
 
 def fit_predictors(
     prompts: torch.Tensor, curves: dict[str, np.ndarray], settings: PredictorSettings, seed: int = 0
 ) -> Predictors:
-    """Train one network for each metric's curves (N, T) at steps 1..T; shows a progress bar.
+    """Train one network for each metric's curves (N, T) at steps 1..T, where the embeddings lie; shows a progress bar.
 
     Raises ValueError if the grid does not end at T.
     """
@@ -145,7 +160,7 @@ def nearest_curve(
 ) -> dict[str, np.ndarray]:
     """The baseline that only remembers: each prompt gets the curve of the most similar training prompt (cosine)."""
     train_rows, rows = (nn.functional.normalize(p.float(), dim=-1) for p in (train_prompts, prompts))
-    nearest = (rows @ train_rows.T).argmax(dim=1).numpy()
+    nearest = (rows @ train_rows.T).argmax(dim=1).cpu().numpy()
     return {name: values[nearest] for name, values in train.items()}
 
 
@@ -155,10 +170,10 @@ def absolute_error(predicted: dict[str, np.ndarray], measured: dict[str, np.ndar
 
 
 def save_predictors(predictors: Predictors, folder: Path, notes: dict) -> None:
-    """Write config.json and model.safetensors; ``notes`` says what it was trained on."""
+    """Write config.json and model.safetensors, which load on any device; ``notes`` says what it was trained on."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
-        f"{name}.{key}": value.contiguous()
+        f"{name}.{key}": value.cpu().contiguous()
         for name, network in predictors.networks.items()
         for key, value in network.state_dict().items()
     }
@@ -168,7 +183,10 @@ def save_predictors(predictors: Predictors, folder: Path, notes: dict) -> None:
 
 
 def load_predictors(folder: Path) -> tuple[Predictors, dict]:
-    """Read what ``save_predictors`` wrote: the predictors and the notes. FileNotFoundError names what is missing."""
+    """Read what ``save_predictors`` wrote: the predictors, on the CPU, and the notes.
+
+    Raises FileNotFoundError naming what is missing, ValueError for a file that is damaged.
+    """
     for needed in ("config.json", "model.safetensors"):
         if not (folder / needed).is_file():
             raise FileNotFoundError(

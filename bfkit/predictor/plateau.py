@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from bfkit import paper
@@ -48,11 +49,11 @@ def plateau_step(
 
 
 def plateaus(
-    values: np.ndarray,
+    values: Float[np.ndarray, "n t"],
     weights: ArrayLike,
     lower_is_better: bool = True,
     center: Literal["median", "mean"] = "median",
-) -> np.ndarray:
+) -> Int[np.ndarray, "w n"]:
     """``plateau_step`` of many curves (N, T) at steps 1..T under many weights (W,) at once: steps (W, N)."""
     falling = np.asarray(values, float) if lower_is_better else -np.asarray(values, float)
     spread = falling.std(axis=1, ddof=0)
@@ -61,7 +62,7 @@ def plateaus(
     return last_step((falling >= thresholds[..., None]) & varied[:, None])
 
 
-def last_step(flags: np.ndarray) -> np.ndarray:
+def last_step(flags: Bool[np.ndarray, "*curves t"]) -> Int[np.ndarray, "*curves"]:
     """The last step, from 1, at which flags (..., T) are up; 1 where none is."""
     return np.where(flags.any(axis=-1), flags.shape[-1] - flags[..., ::-1].argmax(axis=-1), 1)
 
@@ -74,6 +75,9 @@ def plateau_steps(
     """t*: the last of the metrics' plateau steps (Eq. 7), each metric read in its own direction.
 
     Raises ValueError for no curves, a metric that ``METRICS`` does not know, or one without a weight.
+
+    >>> plateau_steps({"d_sim": [0.6, 0.3, 0.1, 0.0], "i_clip": [0.5, 0.8, 0.9, 1.0]})
+    2
     """
     if not curves:
         raise ValueError("no curves: give at least one metric's values")

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
-from bfkit.devices import best_device, hardware
+from bfkit.devices import used_hardware
 from bfkit.extras import extra
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
@@ -66,24 +66,31 @@ class Report:
         self._note("page", path.stem, caption, [path])
 
     def _made_by(self) -> str:
-        return f"\nProfile {self.profile.name}, on {hardware(best_device())['device']}.\n" if self.profile else ""
+        if self.profile is None:
+            return ""
+        used = used_hardware()
+        return f"\nProfile {self.profile.name}; {'models ran on ' + ' and '.join(used) if used else 'no model ran'}.\n"
 
     def number(self, name: str, value: float, paper: float | None = None, form: str = ".3g") -> float:
         """Note a number for the abstract on the report's first page, beside the paper's; returns it."""
         if self.out is not None:
             published = None if paper is None else format(paper, form)
-            self._add({"kind": "number", "name": name, "value": format(value, form), "paper": published})
+            self._add(
+                Path(self.out), {"kind": "number", "name": name, "value": format(value, form), "paper": published}
+            )
         return value
 
     def _note(self, kind: str, name: str, caption: str, files: Sequence[Path]) -> None:
-        digests = {str(file.relative_to(self.out)): digest(file) for file in files}
-        self._add({"kind": kind, "name": name, "caption": caption, "files": digests})
+        if self.out is not None:
+            digests = {str(file.relative_to(self.out)): digest(file) for file in files}
+            self._add(Path(self.out), {"kind": kind, "name": name, "caption": caption, "files": digests})
 
-    def _add(self, entry: dict) -> None:
+    def _add(self, out: Path, entry: dict) -> None:
         self.entries.append({**entry, "notebook": self.notebook})
-        notes = Path(self.out) / "entries"
+        notes = out / "entries"
         notes.mkdir(parents=True, exist_ok=True)
-        (notes / f"{self.notebook}.json").write_text(json.dumps(self.entries), encoding="utf-8")
+        noted = {"hardware": used_hardware(), "entries": self.entries}
+        (notes / f"{self.notebook}.json").write_text(json.dumps(noted), encoding="utf-8")
 
 
 def to_markdown(frame: pl.DataFrame) -> str:

@@ -25,6 +25,7 @@ def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
         raise ValueError(f"{path} is no manifest of a report: name another folder with --out, or delete it") from None
     if other:
         raise ValueError(f"{out} holds a report of {manifest['profile']}: name another folder with --out")
+    manifest.pop("hardware", None)  # of one of before, which named what there was
     manifest["runs"] = {name: run for name, run in manifest.get("runs", {}).items() if name in there}
     for kind in ("artifacts", "numbers"):
         manifest[kind] = [entry for entry in manifest.get(kind, []) if entry["notebook"] in manifest["runs"]]
@@ -41,12 +42,14 @@ def is_current(out: Path, manifest: Mapping, name: str, key: str) -> bool:
 
 
 def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
-    """Put a run and what it reported into the manifest in the place of its last one, and write the file.
+    """Put a run, what it reported and the hardware it did so on into the manifest, and write the file.
 
     What the last one wrote and this one did not is deleted: a figure that no manifest knows is nobody's.
     """
     reported = out / "entries" / f"{name}.json"
-    entries = json.loads(reported.read_text(encoding="utf-8")) if reported.is_file() else []
+    empty = {"hardware": [], "entries": []}
+    told = json.loads(reported.read_text(encoding="utf-8")) if reported.is_file() else empty
+    entries, noted = told["entries"], {**noted, "hardware": told["hardware"]}
     kept = {file for entry in entries for file in entry.get("files", {})}
     for entry in manifest["artifacts"]:
         if entry["notebook"] == name:

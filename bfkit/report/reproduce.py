@@ -7,22 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bfkit.dataset.build import build_dataset, dataset_prompts
-from bfkit.dataset.table import read_scores
-from bfkit.devices import best_device, hardware
+from bfkit.dataset.executors.work import forget_models
+from bfkit.dataset.table import noted_hardware, read_scores
+from bfkit.devices import choose_device
+from bfkit.evaluation import table1
 from bfkit.explorer.page import write_explorer
 from bfkit.extras import extra
 from bfkit.predictor.advisor import StepAdvisor, train_advisor
 from bfkit.predictor.model import load_predictors
-from bfkit.profiles import PROFILES, Profile
+from bfkit.profiles import Profile, get_profile
 from bfkit.provenance import digest, run_key, surroundings, table_digest
 
 from .artifacts import Report
+from .lessons import run_lesson
 from .manifest import is_current, note_run, read_manifest, write_page
 
 with extra("notebooks"):
     import papermill
-    from nbconvert import HTMLExporter
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # the larger settings of a full run; a notebook opened by hand, or by nbval, uses its own small ones
@@ -33,7 +37,12 @@ FULL = {
     "10_gallery": {"pictures": 6},
 }
 EXPLORED = 50  # prompts of the explorer's page
-INPUTS = ("scores", "advisor", "systems")  # parameters that name files: what these hold counts, not where they lie
+INPUTS = (
+    "scores",
+    "advisor",
+    "systems",
+    "networks",
+)  # parameters that name files: what these hold counts, not where they lie
 
 
 class NotebookError(Exception):
@@ -54,25 +63,29 @@ def choose(names: Sequence[str] = ()) -> list[Path]:
     return [path for path in notebooks if not names or path.stem.startswith(tuple(names))]
 
 
-def _settings(notebooks: Sequence[Path], profile: Profile, out: Path, given: Mapping[str, Any]) -> dict[str, dict]:
+def _settings(
+    notebooks: Sequence[Path], profile: Profile, out: Path, given: Mapping[str, Any], device: torch.device
+) -> dict[str, dict]:
     """Each notebook's parameters. papermill only warns of one that no notebook has; here it is a ValueError."""
+    if options := [name for name in ("profile", "out", "device", *INPUTS) if name in given]:
+        raise ValueError(f"{options[0]} is no --parameter but an option of its own: --{options[0]}")
     known = {path.stem: set(papermill.inspect_notebook(path)) for path in notebooks}
     if unknown := sorted(set(given) - set().union(*known.values())):
-        listed = ", ".join(sorted(set().union(*known.values()) - {"out", "profile"}))
-        raise ValueError(f"none of these notebooks has a parameter {unknown[0]!r}: there are {listed}")
+        listed = ", ".join(sorted(set().union(*known.values()) - {"profile", "out", "device", *INPUTS}))
+        raise ValueError(f"none of these notebooks has a parameter {unknown[0]!r}: there are {listed or 'none'}")
     tables = {name: getattr(profile, name) for name in INPUTS}
     own = {name: str(Path(path).resolve()) for name, path in tables.items() if path != _shipped(profile, name)}
     settings = {}
     for name, parameters in known.items():
-        offered = {**FULL.get(name, {}), **own, **given}
-        settings[name] = {"profile": profile.name, "out": str(out)} | {
+        offered = {"device": str(device), **FULL.get(name, {}), **own, **given}
+        settings[name] = {"profile": profile.source, "out": str(out)} | {
             key: value for key, value in offered.items() if key in parameters
         }
     return settings
 
 
 def _shipped(profile: Profile, name: str) -> str:
-    return getattr(PROFILES[profile.name], name)
+    return getattr(get_profile(profile.source), name)
 
 
 def _leave_out(profile: Profile, notebooks: Sequence[Path], asked: bool) -> list[Path]:
@@ -101,7 +114,9 @@ def _leave_out(profile: Profile, notebooks: Sequence[Path], asked: bool) -> list
     return [path for path in notebooks if path not in lacking]
 
 
-def check(profile: Profile, out: Path, only: Sequence[str], parameters: Mapping[str, Any]) -> None:
+def check(
+    profile: Profile, out: Path, only: Sequence[str], parameters: Mapping[str, Any], device: torch.device
+) -> None:
     """Refuse what ``run`` would refuse, and your own files that cannot be read, before hours of drawing.
 
     Raises ValueError or FileNotFoundError; neither scores nor an advisor that are still to be made are missed.
@@ -115,7 +130,9 @@ def check(profile: Profile, out: Path, only: Sequence[str], parameters: Mapping[
         from bfkit.evaluation import table2  # wants another extra than notebooks do
 
         table2.read(profile.systems)
-    _settings(notebooks, profile, out, parameters)
+    if profile.networks != _shipped(profile, "networks"):
+        table1.read(profile.networks)
+    _settings(notebooks, profile, out, parameters, device)
     read_manifest(out, profile, ())
     if only:
         _leave_out(
@@ -132,21 +149,24 @@ def run(
     only: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
     force: bool = False,
+    device: torch.device | str | None = None,
 ) -> Path:
     """Execute notebooks into ``out``, write index.html, explorer.html and manifest.json; returns index.html's path.
 
+    All that is computed is computed on ``device``; the manifest notes for each part what its models really ran on.
     What is up to date is skipped unless ``force`` is set. ``parameters`` go to the notebooks that have them. The
-    explorer belongs to a whole run, without ``only``. Raises ValueError for an unknown notebook or parameter, or a
-    folder with another profile's report, before anything runs; and ``NotebookError`` when all have run, if some failed:
-    the page says where, and has what they reported until then.
+    explorer belongs to a whole run, without ``only``. Raises ValueError for an unknown notebook, parameter or
+    device, or a folder with another profile's report, before anything runs; and ``NotebookError`` when all have run, if
+    some failed: the page says where, and has what they reported until then.
     """
+    device = choose_device(device)
     notebooks, out = _leave_out(profile, choose(only), bool(only)), out.resolve()
-    settings = _settings(notebooks, profile, out, parameters or {})
+    settings = _settings(notebooks, profile, out, parameters or {}, device)
     if not only:
-        settings["explorer"] = {"prompts": EXPLORED}
+        settings["explorer"] = {"profile": profile.source, "device": str(device), "prompts": EXPLORED}
     manifest = read_manifest(out, profile, [*(path.stem for path in choose()), "explorer"])
     around = surroundings(profile)
-    manifest |= {"surroundings": around, "hardware": hardware(best_device())}
+    manifest |= {"surroundings": around, "measured_on": _measured_on(profile)}
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "entries", ignore_errors=True)  # of a run that was killed
     sources, failed = {path.stem: path for path in notebooks}, []
@@ -154,13 +174,16 @@ def run(
         for number, (name, given) in enumerate(settings.items(), 1):
             source = digest(sources[name]) if name in sources else ""
             shown = {key: value for key, value in given.items() if key not in ("out", *INPUTS)}
+            shown["profile"] = profile.name  # where a file of one's own lies does not count
             key = run_key(source, shown, around)
             current = not force and is_current(out, manifest, name, key)
             print(f"[{number}/{len(settings)}] {name}{': up to date' * current}", flush=True)
             if current:
                 continue
             began = time.perf_counter()
-            failure = _execute(sources[name], out, given) if name in sources else _explore(profile, out)
+            failure = (
+                run_lesson(sources[name], out, given, profile) if name in sources else _explore(profile, out, device)
+            )
             if failure:
                 failed.append(name)
                 print(f"{name} stopped in {failure}", flush=True)
@@ -182,29 +205,15 @@ def run(
     return page
 
 
-def _execute(notebook: Path, out: Path, settings: dict) -> str | None:
-    """Run a notebook and keep it as a page; returns the cell that failed and how, if one did."""
-    executed, failure = out / "notebooks" / notebook.name, None
-    try:
-        papermill.execute_notebook(
-            notebook,
-            executed,
-            settings,
-            cwd=NOTEBOOKS,
-            progress_bar={"mininterval": 1.0},
-            kernel_name="python3",
-            extra_arguments=["--log-level=CRITICAL"],
-        )
-    except papermill.PapermillExecutionError as error:
-        failure = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-    page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
-    executed.with_suffix(".html").write_text(page, encoding="utf-8")
-    executed.unlink()
-    return failure
+def _measured_on(profile: Profile) -> dict[str, list[str]]:
+    """The hardware that a profile's tables and its advisor say they come from; none where they do not say."""
+    found = {name: noted_hardware(getattr(profile, name)) for name in ("scores", "systems") if getattr(profile, name)}
+    found["advisor"] = [note for note in [load_predictors(Path(profile.advisor))[1].get("hardware")] if note]
+    return {name: list(dict.fromkeys(note["device"] for note in notes)) for name, notes in found.items()}
 
 
-def _explore(profile: Profile, out: Path) -> None:
-    page = write_explorer(out / "explorer.html", profile, EXPLORED, device=best_device())
+def _explore(profile: Profile, out: Path, device: torch.device) -> None:
+    page = write_explorer(out / "explorer.html", profile, EXPLORED, device=device)
     caption = f"{EXPLORED} prompts to touch: drag the weights of Eq. 7, watch the step and the picture move."
     Report("explorer", out, profile).page(page, caption)
 
@@ -212,15 +221,17 @@ def _explore(profile: Profile, out: Path) -> None:
 # --- somebody's own data --------------------------------------------------------------------------------------------
 
 
-def make_scores(profile: Profile, folder: Path, count: int | None = None) -> Profile:
+def make_scores(
+    profile: Profile, folder: Path, count: int | None = None, device: torch.device | str | None = None
+) -> Profile:
     """Draw and measure the profile's prompts anew into ``folder``, resuming; the profile that reads them."""
-    device = best_device()
     prompts = dataset_prompts(profile, folder, count=count, device=device)
     build_dataset(profile, prompts, folder, device)
+    forget_models()  # the notebooks load their own
     return replace(profile, scores=str(folder))
 
 
-def make_advisor(profile: Profile, folder: Path) -> Profile:
+def make_advisor(profile: Profile, folder: Path, device: torch.device | str | None = None) -> Profile:
     """Train an advisor on the profile's scores into ``folder``, unless it is there; the profile that asks it.
 
     A shipped advisor may have been trained on prompts that another table holds out.
@@ -231,5 +242,5 @@ def make_advisor(profile: Profile, folder: Path) -> Profile:
     except (FileNotFoundError, ValueError):
         current = False
     if not current:
-        train_advisor(profile, folder, device=best_device())
+        train_advisor(profile, folder, device=device)
     return replace(profile, advisor=str(folder))

@@ -117,7 +117,8 @@ class EnergyMeter:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds, self.joules = device, 0.0, None
+        self.device, self.seconds = device, 0.0
+        self.joules: float | None = None
         self._counter = _nvml_counter(device)
 
     def __enter__(self) -> "EnergyMeter":
@@ -127,9 +128,10 @@ class EnergyMeter:
 
     def __exit__(self, *_: object) -> None:
         synchronize(self.device)
-        self.seconds, after = time.perf_counter() - self._began, self._counter()
-        measured = None not in (self._before, after) and self.seconds >= SHORTEST_WINDOW
-        self.joules = after - self._before if measured else None
+        self.seconds, before, after = time.perf_counter() - self._began, self._before, self._counter()
+        self.joules = None
+        if before is not None and after is not None and self.seconds >= SHORTEST_WINDOW:
+            self.joules = after - before
 
 
 def _nvml_counter(device: torch.device) -> Callable[[], float | None]:

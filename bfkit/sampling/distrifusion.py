@@ -75,7 +75,7 @@ def _check_layers(unet: UNet2DConditionModel) -> None:
                 "DistriFusion splits 3 x 3 convolutions padded by 1 and attention whose projections are not fused, and "
                 f"{name} of this UNet is neither: choose another UNet, or call unfuse_qkv_projections"
             )
-    if unet.config.center_input_sample:
+    if unet.config["center_input_sample"]:
         raise ValueError("DistriFusion needs a UNet without center_input_sample: choose another one")
 
 
@@ -119,12 +119,13 @@ class _Split:
         for layer in self.unet.modules():
             if isinstance(layer, nn.GroupNorm):
                 layer.forward = partial(self.normalise, layer)
-            elif isinstance(layer, nn.Conv2d) and layer.kernel_size[0] > 1:
+            elif isinstance(layer, nn.Conv2d) and layer.kernel_size[0] > 1 and not isinstance(layer.padding, str):
                 layer.padding = (0, layer.padding[1])  # the rows above and below come from the neighbours
                 hooks.enter_context(layer.register_forward_pre_hook(self.surround))
             elif isinstance(layer, Attention) and _reads_the_picture(layer):
                 for projection in (layer.to_k, layer.to_v):
-                    hooks.enter_context(projection.register_forward_hook(self.complete))
+                    if projection is not None:  # as they are where added text keys are all that is read
+                        hooks.enter_context(projection.register_forward_hook(self.complete))
 
     # --- from one process to the others -----------------------------------------------------------------------------
 
@@ -217,9 +218,9 @@ class _Split:
         full = [torch.cat((every[:i], mine[None], every[i + 1 :])) for i, mine in zip(self.own, own, strict=True)]
         return torch.stack(full).movedim(1, 2).flatten(2, 3).flatten(0, 1)
 
-    def normalise(self, layer: nn.GroupNorm, batch: torch.Tensor) -> torch.Tensor:
+    def normalise(self, layer: nn.GroupNorm, input: torch.Tensor) -> torch.Tensor:
         """Group normalisation with Eq. 2's statistics; where they give a negative variance, with the patch's own."""
-        groups = batch.unflatten(1, (layer.num_groups, -1)).flatten(2).float()
+        groups = input.unflatten(1, (layer.num_groups, -1)).flatten(2).float()
         own_variance, own_mean = torch.var_mean(groups, dim=-1, correction=0)
         own = self.by_patch(torch.stack((own_mean, own_variance + own_mean.square()), dim=-1))
         every = self.exchange(layer, own)
@@ -228,8 +229,8 @@ class _Split:
         variance = square - mean.square()
         variance = torch.where(variance < 0, own_variance, variance)
         normal = (groups - mean[..., None]) * torch.rsqrt(variance + layer.eps)[..., None]
-        normal = normal.view(batch.shape).to(batch.dtype)
+        normal = normal.view(input.shape).to(input.dtype)
         if not layer.affine:
             return normal
-        shape = (-1, *[1] * (batch.ndim - 2))
+        shape = (-1, *[1] * (input.ndim - 2))
         return normal * layer.weight.view(shape) + layer.bias.view(shape)

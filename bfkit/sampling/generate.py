@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from diffusers import DiffusionPipeline
+from jaxtyping import Float
 
-from bfkit.models.pipelines import picture_stage
+from bfkit.models.pipelines import calling, picture_stage
 from bfkit.profiles import Profile
 
 MAX_STEPS = 1000
@@ -84,7 +85,8 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
     generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
     stage = getattr(pipe, family.text_stage)
     if isinstance(stage, DiffusionPipeline):
-        outputs, rows = stage(list(prompts), generator=generators, return_dict=False), list(range(len(prompts)))
+        outputs = calling(stage)(list(prompts), generator=generators, return_dict=False)
+        rows = list(range(len(prompts)))
     else:
         unique = list(dict.fromkeys(prompts))
         options = {"device": pipe._execution_device, "num_images_per_prompt": 1, **dict(family.text_options)}
@@ -97,9 +99,11 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
 
 
 @torch.inference_mode()
-def sample(pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int) -> torch.Tensor:
+def sample(
+    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int
+) -> Float[torch.Tensor, "n 3 h w"]:
     """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps."""
-    output = picture_stage(pipe, profile)(
+    output = calling(picture_stage(pipe, profile))(
         **conditions.texts,
         **dict(profile.family.picture_options),
         num_inference_steps=steps,
@@ -121,7 +125,7 @@ def generate(
     profile: Profile,
     seeds: Sequence[int] | None = None,
     batch: int | None = None,
-) -> torch.Tensor:
+) -> Float[torch.Tensor, "n 3 h w"]:
     """Pictures of prompts, all in the same number of steps: (len(prompts), 3, H, W) float32 in [0, 1] on the CPU.
 
     ``seeds`` gives each prompt's seed (default: the profile's first for all). Raises ValueError for bad prompts, steps

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import (
+    ConfigMixin,
     DiffusionPipeline,
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
-    SchedulerMixin,
     UniPCMultistepScheduler,
 )
 
@@ -46,7 +46,8 @@ class EulerAncestral(EulerAncestralDiscreteScheduler):
                 "EulerAncestral needs a pipeline that scales the denoiser's input, and this one does not: choose DDIM "
                 "or DPM-Solver++ 2M"
             )
-        return super().step(model_output, timestep, sample, generator, return_dict)
+        one = cast("torch.Generator", generator)  # diffusers' hint leaves out the list, which it takes
+        return super().step(model_output, timestep, sample, one, return_dict)
 
 
 class UniPC(UniPCMultistepScheduler):
@@ -64,7 +65,7 @@ class UniPC(UniPCMultistepScheduler):
         return super().step(model_output, timestep, sample, return_dict)
 
 
-def _same_sampler(one: SchedulerMixin, other: SchedulerMixin) -> bool:
+def _same_sampler(one: ConfigMixin, other: ConfigMixin) -> bool:
     configs = [{key: value for key, value in s.config.items() if not key.startswith("_")} for s in (one, other)]
     return type(one) is type(other) and configs[0] == configs[1]
 

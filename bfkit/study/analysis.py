@@ -1,7 +1,7 @@
 """What the answers say: who is left out by which rule, shares with their errors, just-noticeable differences."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -153,17 +153,17 @@ def crossed(rows: pl.DataFrame, level: float = 0.95) -> Interval:
     variance = max(of_people + of_prompts - (residual**2).sum(), of_people, of_prompts) / total**2
     z = scipy.stats.norm.ppf(share)
     reach = scipy.stats.t.ppf((1 + level) / 2, min(people, prompts) - 1) * np.sqrt(variance) / scipy.stats.norm.pdf(z)
-    return Interval(z, z - reach, z + reach).map(scipy.stats.norm.cdf)
+    return Interval(float(z), float(z - reach), float(z + reach)).map(scipy.stats.norm.cdf)
 
 
 def d_prime(share: float) -> float:
     """The sensitivity behind a share in 2AFC: sqrt(2) z(share)."""
-    return np.sqrt(2) * scipy.stats.norm.ppf(share)
+    return float(np.sqrt(2) * scipy.stats.norm.ppf(share))
 
 
 def jnd(share: float) -> float:
     """A share as Thurstone's Case V reads it, in just-noticeable differences: 75% is 1, 50% is 0, 25% is -1."""
-    return scipy.stats.norm.ppf(share) / scipy.stats.norm.ppf(JND)
+    return float(scipy.stats.norm.ppf(share) / scipy.stats.norm.ppf(JND))
 
 
 # --- planning and checking -------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def side_bias(rows: pl.DataFrame) -> tuple[Interval, float] | None:
         return None
     if not left.std() > 0:
         return Interval(left[0], left[0], left[0]), float(left[0] == 0.5)
-    test = scipy.stats.ttest_1samp(left, 0.5)
+    test: Any = scipy.stats.ttest_1samp(left, 0.5)  # scipy makes its results' classes at run time
     return Interval(float(left.mean()), *map(float, test.confidence_interval(0.95))), float(test.pvalue)
 
 

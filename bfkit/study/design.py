@@ -123,7 +123,7 @@ def _order(main: list[Trial], stimuli: int, design: Design, rng: np.random.Gener
     spare = np.setdiff1d(np.arange(stimuli), used)
     # A check may not show the pictures of a main trial, and does so only where there are no others.
     others = [*rng.permutation(spare).tolist(), *rng.permutation(used).tolist()]
-    keyed = list(enumerate(main))
+    keyed: list[tuple[float, Trial]] = list(enumerate(main))
     for i in rng.permutation(len(main) // 3)[: design.repeats]:
         again = Trial("repeat", main[i].stimulus, not main[i].swapped)
         keyed.append((rng.uniform(len(main) * 2 / 3, len(main)), again))
@@ -142,7 +142,7 @@ def _halves(count: int, rng: np.random.Generator) -> list[bool]:
 def sides(protocol: str, trial: Trial) -> tuple[str, str]:
     """The conditions on the left (A) and on the right (B)."""
     pair = COMPARED[protocol] if trial.kind in ("main", "repeat") else (REFERENCE, DECOY)
-    return pair[::-1] if trial.swapped else pair
+    return (pair[1], pair[0]) if trial.swapped else pair
 
 
 def shown(study: Study, order: int, position: int) -> dict[str, Any]:

@@ -43,15 +43,15 @@ def mixed_share(rows: pl.DataFrame, level: float = 0.95) -> Mixed:
     if not is_mixed(main):
         raise ValueError("a mixed model wants two people, two prompts, and answers that differ: take crossed()")
     sided = main["left_condition"].is_not_null().all()
-    first_left = (main["left_condition"] == OURS).to_numpy() if sided else None
-    fixed = np.column_stack([np.ones(len(main)), first_left - 0.5] if sided else [np.ones(len(main))])
-    groups = [_indicators(main[name]) for name in ("participant", "prompt")]
-    effects = scipy.sparse.hstack(groups).tocsr()
-    kind = np.repeat([0, 1], [group.shape[1] for group in groups])
+    first_left = [(main["left_condition"] == OURS).to_numpy() - 0.5] if sided else []
+    fixed = np.column_stack([np.ones(len(main)), *first_left])
+    groups = [main[name] for name in ("participant", "prompt")]
+    effects = scipy.sparse.csr_matrix(scipy.sparse.hstack([_indicators(group) for group in groups]))
+    kind = np.repeat([0, 1], [group.n_unique() for group in groups])
     chosen = (main["chosen"] == OURS).to_numpy().astype(float)
     model = BinomialBayesMixedGLM(chosen, fixed, effects, kind, vcp_p=1, fe_p=2)
     # Start from no effects: the default start is drawn at random, and the same answers shall give the same numbers.
-    size = fixed.shape[1] + 2 + effects.shape[1]
+    size = fixed.shape[1] + 2 + len(kind)
     fitted = model.fit_vb(mean=np.zeros(size), sd=np.full(size, 0.5))
     deviations = np.exp(fitted.vcp_mean)
     mean, error = _at_deviations(chosen, fixed, effects, deviations[kind])
@@ -73,7 +73,7 @@ def _at_deviations(
     """Fixed effects and their errors with the random effects' deviations given: Newton's method on all effects."""
     design = scipy.sparse.hstack([fixed, effects]).tocsr()
     prior = np.concatenate([np.full(fixed.shape[1], 1 / 2**2), deviations**-2.0])
-    values = np.zeros(design.shape[1])
+    values = np.zeros(len(prior))
     for _ in range(50):
         chance = scipy.special.expit(design @ values)
         curvature = (design.T @ design.multiply((chance * (1 - chance))[:, None])).toarray() + np.diag(prior)

@@ -124,7 +124,7 @@ def analyse(rows: pl.DataFrame, rules: Rules = Rules()) -> list[Analysis]:  # no
             protocol, simulated, participants, prompts, len(main),
             main.filter(pl.col("left_steps") == pl.col("right_steps")).height, out, mean, error, bootstrap(own),
             crossed(own), mixed_share(own) if is_mixed(main) else None, spread(own),
-            by_participant(own, rules)["consistency"].mean(), side_bias(own),
+            by_participant(own, rules).select(pl.col("consistency").mean()).item(), side_bias(own),
         ))  # fmt: skip
     return found
 

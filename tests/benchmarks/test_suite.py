@@ -11,6 +11,7 @@ from families import sd2
 from bfkit import paper
 from bfkit.benchmarks import queries, sd2_gpu, suite
 from bfkit.dataset.table import SCHEMA
+from bfkit.devices import device_name
 
 
 def test_the_ratio_is_of_pairs_called_in_turn():
@@ -48,6 +49,7 @@ def test_a_pair_names_what_was_measured_and_how_large_it_was(measure, size):
     assert found["what"]
     assert found["plain"]
     assert found["ratio"] > 0
+    assert found["device"] == device_name(torch.device("cpu"))
 
 
 def test_the_loop_beside_the_selection_keeps_the_same_rows(monkeypatch):
@@ -72,13 +74,16 @@ def test_queries_are_asked_of_a_table_of_the_papers_shape():
 
 
 def test_a_run_writes_everything_with_the_hardware_and_says_what_was_not_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(suite, "PAIRS", (lambda: suite.pixels(count=2, size=48),))
-    monkeypatch.setattr(suite.PAIRS[0], "__name__", "pixels", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    pairs = suite.run(tmp_path)
+    def pixels() -> dict:
+        return suite.pixels(count=2, size=48)
+
+    monkeypatch.setattr(suite, "ON_DEVICE", ())
+    monkeypatch.setattr(suite, "ON_CPU", (pixels,))
+    pairs = suite.run(tmp_path, torch.device("cpu"))
     noted = json.loads((tmp_path / "benchmarks.json").read_text())
     assert noted["pairs"] == pairs.to_dicts()
-    assert noted["hardware"]["device"]
+    assert [pair["device"] for pair in noted["pairs"]] == [device_name(torch.device("cpu"))]
+    assert noted["gpu_device"] is None
     assert {found["value"] for found in noted["gpu"].values()} == {"not measured"}
     assert pl.read_csv(tmp_path / "tables" / "benchmarks.csv")["what"].to_list() == ["L-SNR"]
     assert "not measured" in (tmp_path / "tables" / "benchmarks.md").read_text()
@@ -99,3 +104,20 @@ def test_the_gpus_measures_are_taken_of_any_unet(monkeypatch):
 
 def test_the_matrix_rate_is_a_rate():
     assert sd2_gpu.matrix_rate(torch.device("cpu"), size=128, repeats=2) > 0
+
+
+def test_a_pair_on_the_device_asked_for_is_named_after_it_and_the_others_after_the_cpu(tmp_path, monkeypatch):
+    asked = []
+
+    def drawn(device: torch.device) -> dict:
+        asked.append(device)
+        return {"what": "drawn", **suite.side_by_side(dict, dict, repeats=1, device=device)}
+
+    def counted() -> dict:
+        return {"what": "counted", **suite.side_by_side(dict, dict, repeats=1)}
+
+    monkeypatch.setattr(suite, "ON_DEVICE", (drawn,))
+    monkeypatch.setattr(suite, "ON_CPU", (counted,))
+    pairs = suite.run(tmp_path, torch.device("meta"))
+    assert asked == [torch.device("meta")]
+    assert pairs["device"].to_list() == ["meta", device_name(torch.device("cpu"))]

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from bfkit import cli, study
-from bfkit.dataset.table import read_scores
-from bfkit.predictor.advisor import StepAdvisor
+from bfkit.dataset.table import noted_hardware, read_scores
+from bfkit.devices import hardware
+from bfkit.metrics.registry import METRICS
 from bfkit.profiles import PROFILES
 from bfkit.provenance import table_digest
 
@@ -42,15 +43,46 @@ def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, 
     rows = read_scores(table)
     assert len(rows) == 2 * len(PROFILES["mini"].seeds) * 2
     assert rows.equals(read_scores(out))
+    assert noted_hardware(table) == noted_hardware(out) == [hardware("cpu")]
     assert f"{len(rows):,} rows" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_train_learns_from_a_score_table_and_the_advisor_loads_it(tmp_path, capsys, monkeypatch):
-
-    assert run("train", "--out", tmp_path / "advisor") == 0
+def test_train_learns_for_so_many_epochs_on_a_device_that_it_notes_and_the_advisor_loads(tmp_path, capsys):
+    assert run("train", "--epochs", 2, "--device", "cpu", "--out", tmp_path / "advisor") == 0
     assert "error on" in capsys.readouterr().out
-    assert len(StepAdvisor.from_pretrained(tmp_path / "advisor").steps("a white and empty wall")) == 1
+    noted = json.loads((tmp_path / "advisor" / "config.json").read_text())
+    assert noted["settings"]["epochs"] == dict.fromkeys(METRICS, 2)
+    assert noted["hardware"] == hardware("cpu")
+    assert run("steps", "a white and empty wall", "--advisor", tmp_path / "advisor", "--device", "cpu") == 0
+    assert "a white and empty wall" in capsys.readouterr().out
+
+
+COMPUTING = {
+    "steps": ["a white and empty wall"],
+    "dataset": ["--prompts", "1", "--out", "OUT"],
+    "plan": ["--prompts", "1"],
+    "train": ["--out", "OUT"],
+    "compare": ["--out", "OUT"],
+    "networks": ["--out", "OUT"],
+    "learning-curve": ["--out", "OUT"],
+    "bench": ["--out", "OUT"],
+    "reproduce": ["--fresh", "--out", "OUT"],
+}
+
+
+def test_every_command_but_the_study_computes_on_a_device_of_ones_choice():
+    assert {*COMPUTING, "study"} == set(cli.build_parser()._subparsers._group_actions[0].choices)
+
+
+@pytest.mark.parametrize("command", COMPUTING)
+def test_a_gpu_that_is_not_there_is_refused_before_anything_begins(command, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        run(command, *[str(out) if word == "OUT" else word for word in COMPUTING[command]], "--device", "cuda:99") == 2
+    )
+    output = capsys.readouterr()
+    assert output.err.startswith("bfkit: no device cuda:99: torch finds") and len(output.err.splitlines()) == 1
+    assert output.out == "" and not out.exists()
 
 
 @pytest.mark.slow
@@ -86,8 +118,14 @@ def test_a_fresh_reproduction_draws_trains_and_reports_and_does_none_of_it_twice
         (["reproduce", "--only", "77", "--out", "OUT"], "no notebook '77': choose from 00_tour"),
         (
             ["reproduce", "--only", "00", "-p", "color=red", "--out", "OUT"],
-            "none of these notebooks has a parameter 'color': there are advisor, scores",
+            "none of these notebooks has a parameter 'color': there are none",
         ),
+        (
+            ["reproduce", "-p", "device=cpu", "--out", "OUT"],
+            "device is no --parameter but an option of its own: --device",
+        ),
+        (["steps", "--profile", "nowhere.toml", "a wall"], "no profile nowhere.toml: name a TOML file or one of mini"),
+        (["train", "--epochs", "0", "--out", "OUT"], "--epochs must be at least 1; got 0"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, capsys):

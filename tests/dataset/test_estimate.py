@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bfkit import paper
+from bfkit.dataset import measure
 from bfkit.dataset.build import build_dataset
 from bfkit.dataset.estimate import NOT_MEASURED, count_tflops, describe, estimate, evaluations_a_set, probe
 from bfkit.dataset.table import read_scores
@@ -97,6 +98,18 @@ def test_the_probes_time_is_the_sum_of_evaluations_and_pictures(brief, monkeypat
     price = probe(brief, "cpu")
     assert (price.evaluation, price.besides) == (pytest.approx(3), pytest.approx(5))
     assert "1 pictures at once" in price.how, "a device that slow is not kept busy longer than need be"
+
+
+def test_a_probe_says_how_many_pictures_memory_held_not_how_many_were_asked_for(brief, monkeypatch):
+    draw = measure._measure_batch
+
+    def short_of_memory(pipe, scorer, profile, conditions, keys, *others):
+        if len(keys) > 3:
+            raise torch.OutOfMemoryError
+        return draw(pipe, scorer, profile, conditions, keys, *others)
+
+    monkeypatch.setattr(measure, "_measure_batch", short_of_memory)
+    assert probe(brief, "cpu").how.startswith("measured, 2 pictures at once on ")
 
 
 def test_operations_of_sd2_without_its_weights_are_known_exactly():

@@ -16,6 +16,7 @@ from bfkit.dataset.table import (
     SCHEMA,
     encode_table,
     held_out_ids,
+    noted_hardware,
     read_metadata,
     read_scores,
     split_by_prompt,
@@ -270,3 +271,15 @@ def test_interpolation_is_numpys_row_by_row(shape, dense):
 def test_values_that_do_not_fit_their_steps_are_refused(values, steps, words):
     with pytest.raises(ValueError, match=words):
         interpolate(values, steps)
+
+
+def test_a_table_of_shards_from_several_machines_names_each_once(tmp_path):
+    frame = synthetic(1).cast(dict(SCHEMA))
+    for number, name in enumerate(("one GPU", "a CPU", "one GPU")):
+        write_table(frame, tmp_path / f"shard-{number}.parquet", {"hardware": {"device": name}})
+    found = noted_hardware(tmp_path)
+    assert [each["device"] for each in found] == ["one GPU", "a CPU"]
+    write_table(frame, tmp_path / "whole.parquet", {"hardware": found})
+    assert noted_hardware(tmp_path / "whole.parquet") == found
+    write_table(frame, tmp_path / "silent.parquet", {})
+    assert noted_hardware(tmp_path / "silent.parquet") == []

@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 import torch
 
+from bfkit.dataset.table import noted_hardware
+from bfkit.devices import hardware
 from bfkit.evaluation import compare as room
 from bfkit.evaluation.compare import (
     SCHEMA,
@@ -131,8 +133,11 @@ def test_a_comparison_goes_on_where_it_was_and_makes_again_what_was_asked_otherw
     assert frame["system"].unique(maintain_order=True).to_list() == [*made[:4], *combined]
     assert frame.filter(pl.col("share") == 1)["d_sim"].to_list() == frame.head(8)["d_sim"].to_list(), "OURS, UNIFORM"
     made.clear()
-    assert room.compare(lab, ours, tmp_path).equals(frame)
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "hardware", lambda device: {"device": "another machine"})
+        assert room.compare(lab, ours, tmp_path).equals(frame)
     assert made == []
+    assert noted_hardware(tmp_path) == [hardware("cpu")], "of the machine that drew, not of the one that goes on"
     room.compare(lab, {**ours, 8: (OURS[8][0], 2)}, tmp_path)
     assert made == ["OURS", "UNIFORM", "UniPC", *combined, *combined], "REFERENCE is drawn in the same steps as before"
 

@@ -10,6 +10,7 @@ import torch
 
 from bfkit import paper
 from bfkit.metrics.registry import METRICS
+from bfkit.predictor import model
 from bfkit.predictor.model import (
     CurvePredictor,
     absolute_error,
@@ -153,6 +154,26 @@ def test_every_metric_gets_its_own_network_as_long_as_its_curve(trained):
         assert values.dtype == np.float32
         alone = fit_curve(rows, three_curves(rows)[name], BRIEF, epochs=1)
         np.testing.assert_array_equal(values, alone(rows).detach().numpy())
+
+
+def test_all_of_an_epoch_is_computed_where_the_embeddings_lie_and_only_its_loss_is_read():
+    """On the device without values, a batch that reads one, or that mixes devices, fails at once; so does the epoch's
+    end, where the loss of all its batches is asked for.
+    """
+    seen = []
+    rows = prompts(48, seed=0).to("meta")
+    settings = replace(SETTINGS, dropout=0.3, layers=2)
+    with pytest.raises(RuntimeError, match=r"item\(\) cannot be called on meta") as failed:
+        fit_curve(rows, decays(prompts(48, seed=0)), settings, epochs=1, progress=seen.append)
+    assert not seen and "progress(total.item()" in str(failed.traceback[1].statement)
+
+
+def test_curves_are_predicted_block_by_block_as_all_at_once(trained, monkeypatch):
+    predictors, rows = trained
+    whole = predictors(rows)
+    monkeypatch.setattr(model, "BLOCK", 7)
+    for name, curves in predictors(rows).items():
+        np.testing.assert_allclose(curves, whole[name], atol=1e-6)
 
 
 # --- its folder -----------------------------------------------------------------------------------------------------

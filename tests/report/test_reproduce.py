@@ -1,5 +1,6 @@
 """Real papermill runs of small notebooks: what is written, where it comes from, and what a failure leaves behind."""
 
+import ast
 import hashlib
 import json
 from contextlib import suppress
@@ -11,13 +12,17 @@ import nbformat
 import papermill
 import polars as pl
 import pytest
+import torch
 from browsers import browsing, needs_browser
 
 from bfkit import provenance
-from bfkit.dataset.table import SCHEMA, read_table, write_table
-from bfkit.profiles import PROFILES, get_profile
+from bfkit.dataset.executors import work
+from bfkit.dataset.table import SCHEMA, read_scores, read_table, write_table
+from bfkit.devices import device_name
+from bfkit.profiles import PROFILES, Profile, get_profile
 from bfkit.report import reproduce
 from bfkit.report.artifacts import Report, to_markdown
+from bfkit.report.lessons import fitting
 
 HEADER = 'profile = "mini"\nout = None\nsize = 3'
 BODY = """
@@ -97,6 +102,35 @@ def test_a_run_writes_figures_tables_a_page_and_where_each_came_from(notebooks, 
     assert len(again["artifacts"]) == 5
     assert again["runs"]["00_first"] == found["runs"]["00_first"]
     assert again["runs"]["01_second"]["parameters"]["size"] == 2
+
+
+LOADING = "import bfkit\nfrom bfkit.models.clip import load_clip\nload_clip(bfkit.get_profile('mini').clip, {})\n"
+
+
+def test_each_part_is_noted_with_the_hardware_that_its_models_ran_on_whatever_was_asked_for(notebooks, tmp_path):
+    cpu = device_name(torch.device("cpu"))
+    header, out = HEADER + "\ndevice = None", tmp_path / "reports"
+    write_notebook(notebooks, "01_second", LOADING.format("device") + BODY.format(name="01_second"), header)
+    write_notebook(notebooks, "02_deaf", LOADING.format("'cpu'") + BODY.format(name="02_deaf"), header)
+    page = reproduce.run(PROFILES["mini"], out, only=["00", "01", "02"], device="meta").read_text()
+    runs = manifest(out)["runs"]
+    assert {name: run["hardware"] for name, run in runs.items()} == {
+        "00_first": [],
+        "01_second": ["meta"],
+        "02_deaf": [cpu],
+    }
+    assert runs["01_second"]["parameters"]["device"] == "meta" and "device" not in runs["00_first"]["parameters"]
+    assert "no model ran" in page and "models ran on meta" in page and f"models ran on {cpu}" in page
+    assert f"Models ran here on meta and {cpu}." in page
+    assert "The scores were measured on cpu." in page, "what the shipped table notes"
+
+
+def test_scores_made_anew_leave_no_model_behind_for_the_notebooks_to_share_memory_with(random_profile, tmp_path):
+    (tmp_path / "few.txt").write_text("a white and empty wall\na crowd of people in a park\n")
+    profile = replace(random_profile, captions=str(tmp_path / "few.txt"), step_counts=(1, 2), seeds=(0,))
+    made = reproduce.make_scores(profile, tmp_path / "scores", 1, "cpu")
+    assert len(read_scores(made.scores)) == 2
+    assert not work._LOADED
 
 
 @pytest.mark.slow
@@ -202,7 +236,9 @@ def test_a_failing_notebook_is_named_and_what_it_and_the_others_reported_stays(n
 def test_a_report_without_a_folder_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pl.DataFrame({"x": [1]})
-    assert Report("00_first").table("rows", frame, "Rows") is frame
+    report = Report("00_first")
+    assert report.table("rows", frame, "Rows") is frame
+    report.page(tmp_path / "explorer.html", "A page")
     assert not list(tmp_path.iterdir())
 
 
@@ -255,6 +291,83 @@ def test_the_shipped_notebooks_are_lessons_without_outputs_or_definitions():
         assert any("assert " in cell.source for cell in code), f"{path.name} states no claim"
         assert len(code) <= 15
         assert list(papermill.inspect_notebook(path))[:3] == ["profile", "scores", "advisor"]
+
+
+def calls(source: str) -> list[ast.Call]:
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+
+
+LOADERS = {"load_pipeline", "load_scorer", "load_clip", "load_classifier", "from_pretrained", "synthetic_plateaus"}
+
+
+@pytest.mark.parametrize("path", reproduce.choose(), ids=lambda path: path.stem)
+def test_whatever_a_lesson_loads_goes_to_the_device_that_is_its_parameter(path):
+    code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    loading = [call for source in code for call in calls(source) if ast.unparse(call.func).split(".")[-1] in LOADERS]
+    for call in loading:
+        given = [ast.unparse(value) for value in (*call.args, *(keyword.value for keyword in call.keywords))]
+        assert "device" in given, f"{path.stem}: {ast.unparse(call)}"
+    assert bool(loading) == ("device" in papermill.inspect_notebook(path))
+
+
+# --- other profiles than the miniature ------------------------------------------------------------------------------
+
+
+def own_profile(folder: Path, **more: str) -> Profile:
+    """The miniature's models under another name, as a file."""
+    mini = PROFILES["mini"]
+    tables = {"scores": mini.scores, "advisor": mini.advisor, "systems": mini.systems, **more}
+    text = "".join(f"{name} = {json.dumps(path)}\n" for name, path in tables.items())
+    path = folder / "painter.toml"
+    path.write_text(f'like = "mini"\n{text}', encoding="utf-8")
+    return get_profile(str(path))
+
+
+@pytest.mark.parametrize("path", reproduce.choose(), ids=lambda path: path.stem)
+def test_no_lesson_speaks_of_the_miniature_under_another_profile(path, tmp_path):
+    cells = fitting(path, own_profile(tmp_path)).cells
+    assert not [cell.source for cell in cells if "miniature" in cell.source.lower()]
+    whole = [cell.id for cell in nbformat.read(path, as_version=4).cells]
+    assert [cell.id for cell in fitting(path, PROFILES["mini"]).cells] == whole
+
+
+def test_table_1_is_shown_of_ones_own_networks_or_left_out_with_a_sentence(tmp_path):
+    (path,) = reproduce.choose(["05"])
+    without = "".join(cell.source for cell in fitting(path, own_profile(tmp_path)).cells)
+    assert "table1.read" not in without and without.count("Table 1 is left out") == 1
+    assert "bfkit networks --profile" in without
+    given = "".join(cell.source for cell in fitting(path, own_profile(tmp_path, networks="networks.csv")).cells)
+    assert "table1.read" in given and "left out" not in given and "miniature" not in given
+
+
+SMALL = {
+    "02_generation": {"pictures": 32},
+    "03_metrics": {"pictures": 2},
+    "05_predictor": {"epochs": 1},
+    "07_efficiency": {"timed": 1},
+    "09_study": {"pictures": 2, "participants": 10},
+    "10_gallery": {"pictures": 1},
+}
+
+
+@pytest.mark.slow
+def test_nothing_on_another_profiles_report_speaks_of_the_miniature(tmp_path, monkeypatch):
+    """Every lesson, really run: prose, charts, captions, tables, and the page."""
+    monkeypatch.setattr(reproduce, "EXPLORED", 2)
+    out = tmp_path / "reports"
+    monkeypatch.setattr(reproduce, "FULL", SMALL)
+    with suppress(reproduce.NotebookError):  # an epoch is too few to learn plateaus in lesson 05
+        reproduce.run(own_profile(tmp_path), out, device="cpu")
+    runs = manifest(out)["runs"]
+    assert [*runs] == [*(path.stem for path in reproduce.choose()), "explorer"]
+    assert [name for name, run in runs.items() if run["failure"]] == ["05_predictor"]
+    cpu = device_name(torch.device("cpu"))
+    assert {name: run["hardware"] for name, run in runs.items()} == {
+        name: [] if name in ("04_scores", "11_numbers") else [cpu] for name in runs
+    }
+    texts = [path for path in out.rglob("*.*") if path.suffix in (".html", ".md", ".csv", ".json", ".svg")]
+    assert len(texts) > 60
+    assert [str(path) for path in texts if "miniature" in path.read_text(encoding="utf-8").lower()] == []
 
 
 def test_every_table_that_the_library_ships_counts_as_an_input():

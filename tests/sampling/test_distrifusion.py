@@ -38,6 +38,7 @@ UNETS = {
         "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
     },
 }  # fmt: skip
+UNETS["Kandinsky 2.2, attending to the text alone"] = {**UNETS["Kandinsky 2.2"], "only_cross_attention": True}
 
 
 def pictures(pipe, profile, steps: int) -> torch.Tensor:
@@ -66,7 +67,7 @@ def test_any_unet_of_stable_diffusion_and_its_kin_is_split_exactly(pipe, family)
     text, added = torch.randn(2, 5, 16), {}
     if family == "SDXL":
         added = {"text_embeds": torch.randn(2, 16), "time_ids": torch.randn(2, 6)}
-    if family == "Kandinsky 2.2":
+    if family.startswith("Kandinsky 2.2"):
         text, added = None, {"image_embeds": torch.randn(2, 16)}
     inputs = {"sample": torch.randn(2, 4, 16, 12), "timestep": torch.tensor(500), "encoder_hidden_states": text}
     inputs["added_cond_kwargs"] = added

@@ -7,7 +7,7 @@ import torch
 from diffusers import EulerDiscreteScheduler
 
 from bfkit import paper
-from bfkit.devices import check_device
+from bfkit.devices import choose_device
 from bfkit.models.pipelines import load_pipeline
 from bfkit.sampling.counting import counting
 from bfkit.sampling.generate import Conditioning, embed, generate, sample
@@ -264,11 +264,11 @@ def test_another_number_of_seeds_than_prompts_is_refused(pipe, random_profile, s
 
 def test_a_device_that_is_not_there_is_refused_with_what_is(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert check_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(ValueError, match=r"no device cuda:2: torch finds 2 CUDA devices; choose cpu"):
-        check_device("cuda:2")
+        choose_device("cuda:2")
     with pytest.raises(ValueError, match=r"unknown device 'gpu': choose cpu, cuda or cuda:N"):
-        check_device("gpu")
+        choose_device("gpu")
 
 
 # --- loading --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
@@ -27,7 +29,7 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
     """Processes on this machine, which end with this one, however it ends."""
     context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
     threads = max(1, torch.get_num_threads() // workers)
-    places: dict[int, multiprocessing.process.BaseProcess] = {}
+    places: dict[int, BaseProcess] = {}
 
     def start() -> connection.Connection:
         place = len(places) if len(places) < workers else _dead(places)
@@ -58,9 +60,9 @@ def _nth_device(device: str, place: int) -> str:
     return f"cuda:{place % max(1, torch.cuda.device_count())}" if device == "cuda" else device
 
 
-def _dead(places: dict[int, multiprocessing.process.BaseProcess]) -> int:
+def _dead(places: dict[int, BaseProcess]) -> int:
     """The place of a process that has ended, or is about to."""
-    sentinels = {process.sentinel: place for place, process in places.items()}
+    sentinels: dict[Any, int] = {process.sentinel: place for place, process in places.items()}
     return sentinels[connection.wait(list(sentinels))[0]]
 
 

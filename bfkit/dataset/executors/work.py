@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline
 
 from bfkit.dataset.measure import BrokenPicture
 from bfkit.dataset.shards import Shard, configuration, write_shard
+from bfkit.devices import free_memory
 from bfkit.metrics.scorer import Scorer, load_scorer
 from bfkit.models.pipelines import denoiser, load_pipeline
 from bfkit.profiles import Profile
@@ -49,6 +50,12 @@ def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
     return _LOADED[key]
 
 
+def forget_models() -> None:
+    """Let go of the models that this process has loaded to make shards, and of their memory."""
+    _LOADED.clear()
+    free_memory()
+
+
 def work(shard: Shard, setup: Setup) -> str | None:
     """Make a shard, unless another run has; returns what is wrong with it if a picture is broken."""
     if shard.is_complete(setup.pictures):
@@ -79,6 +86,7 @@ def share_out(
     that is done, and ``outcome`` what became of it, or raises ``Died``.
     """
     waiting, idle, deaths, unfinished = deque(shards), [], 0, len(shards)
+    busy: dict[Any, tuple[Any, Shard | None]]
     busy = {give(worker, None): (worker, None) for worker in [start() for _ in range(workers)]}
     while unfinished:
         ticket = wait(list(busy))
