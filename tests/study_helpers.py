@@ -29,7 +29,7 @@ def pictures(count: int, size: int = 24) -> list[tuple]:
 @contextmanager
 def serving(folder: Path, out: Path, port: int = 0) -> Iterator[study.StudyServer]:
     with study.StudyServer(folder, out, port=port) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield server

@@ -187,10 +187,10 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
         "gpu_device": device_name(device) if device.type == "cuda" else None,
     }
     (out / "tables").mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n")
+    (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
     pairs.write_csv(out / "tables" / "benchmarks.csv", float_precision=4)
     values = pl.DataFrame([{"on a GPU": name, **{k: str(v) for k, v in found.items()}} for name, found in gpu.items()])
-    (out / "tables" / "benchmarks.md").write_text(f"{to_markdown(pairs)}\n\n{to_markdown(values)}\n")
+    (out / "tables" / "benchmarks.md").write_text(f"{to_markdown(pairs)}\n\n{to_markdown(values)}\n", encoding="utf-8")
     return pairs
 
 

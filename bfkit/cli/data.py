@@ -1,23 +1,41 @@
 """Prompts to steps, and the data set and the predictor behind that: ``bfkit steps | dataset | plan | train``."""
 
 import argparse
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from bfkit import paper
+from bfkit.extras import extra
+from bfkit.files import check_target
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import Profile
 
-from .options import add_command, add_device, add_profile, at_least_1, chosen_device, part, show
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, part, show, text
 
 
-def steps(profile: Profile, arguments: argparse.Namespace) -> None:
-    """Print each prompt's plateaus and t*."""
+def steps(profile: Profile, arguments: argparse.Namespace) -> int:
+    """Print each prompt's plateaus and t*; prompts that the model cannot read have none, and make the exit code 2."""
+    import polars as pl
+
     from bfkit.predictor.advisor import StepAdvisor
 
-    source = arguments.advisor or profile.advisor or profile.name
-    frame = StepAdvisor.from_pretrained(source, chosen_device(arguments)).steps(arguments.prompts)
-    show(frame.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
+    advisor = StepAdvisor.from_pretrained(
+        arguments.advisor or profile.advisor or profile.name, chosen_device(arguments)
+    )
+    refused = {number: said for number, text in enumerate(arguments.prompts) if (said := advisor.refusal(text))}
+    rows = pl.DataFrame({"prompt": arguments.prompts}).with_row_index("row")
+    if known := [number for number in range(len(rows)) if number not in refused]:
+        found = advisor.steps([arguments.prompts[number] for number in known])
+        found = found.drop("prompt").with_columns(row=pl.Series(known, dtype=pl.UInt32))
+        rows = rows.join(found, on="row", how="left").sort("row").drop("row")
+        if refused:
+            rows = rows.with_columns(pl.exclude("prompt").cast(pl.String).fill_null("-"))
+        show(rows.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
+    for number, said in refused.items():
+        print(f"bfkit: {said.replace('a prompt', f'prompt {number}', 1)}", file=sys.stderr)
+    return 2 if refused else 0
 
 
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -27,15 +45,22 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
+    check_numbers(arguments, prompts=1, batch=1, workers=1)
+    if arguments.address and arguments.executor != "ray":
+        raise ValueError("--address is that of a Ray cluster: it goes with --executor ray")
+    with extra("ray"):
+        if arguments.executor == "ray" and find_spec("ray") is None:
+            raise ModuleNotFoundError(name="ray")
+    check_target(arguments.out, "folder")
+    if arguments.table:
+        check_target(arguments.table, "file")
     for number in arguments.steps or ():
         check_steps(number)
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
     if arguments.batch is not None:
-        profile = replace(profile, batch=at_least_1("--batch", arguments.batch))
+        profile = replace(profile, batch=arguments.batch)
     profile = replace(profile, scorer_tf32=arguments.tf32 or profile.scorer_tf32)
-    if arguments.prompts is not None:
-        at_least_1("--prompts", arguments.prompts)
     device = chosen_device(arguments)
     shards = build_dataset(
         profile,
@@ -56,9 +81,10 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     if len(broken):
         print(f"{len(broken):,} broken pictures are left out: which and why stands in {arguments.out / FILE}")
     if arguments.table:
-        noted = {**read_metadata(shards[0].path), "hardware": noted_hardware(arguments.out)}
-        noted["failures"] = failures_in(arguments.out).to_dicts()
-        write_table(read_scores(arguments.out), arguments.table, noted)
+        rows = read_scores(arguments.out)  # of all parts that are there
+        noted = read_metadata(min(arguments.out.glob("shard-*.parquet")))  # this part itself may hold no shard
+        noted |= {"hardware": noted_hardware(arguments.out), "failures": failures_in(arguments.out).to_dicts()}
+        write_table(rows, arguments.table, noted)
         print(f"one table: {arguments.table}")
 
 
@@ -67,6 +93,7 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.estimate import describe, estimate
     from bfkit.evaluation.learning_curve import expect
 
+    check_numbers(arguments, prompts=1, gpus=1)
     count = profile.prompts if arguments.prompts is None else arguments.prompts
     rows = estimate(
         profile,
@@ -88,10 +115,12 @@ def train(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
     from bfkit.predictor.advisor import train_advisor
 
+    check_numbers(arguments, seed=0, epochs=1)
+    check_target(arguments.out, "folder")
     device = chosen_device(arguments)
     profile = profile if arguments.scores is None else replace(profile, scores=str(arguments.scores))
     if arguments.epochs is not None:
-        epochs = dict.fromkeys(METRICS, at_least_1("--epochs", arguments.epochs))
+        epochs = dict.fromkeys(METRICS, arguments.epochs)
         profile = replace(profile, predictor=replace(profile.predictor, epochs=epochs))
     notes = train_advisor(profile, arguments.out, arguments.seed, device)
     print(
@@ -104,7 +133,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add ``steps``, ``dataset``, ``plan`` and ``train`` to the parser's commands."""
     command = add_command(commands, "steps", steps)
     add_profile(command)
-    command.add_argument("prompts", nargs="+", metavar="PROMPT")
+    command.add_argument("prompts", nargs="+", type=text, metavar="PROMPT")
     command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
     add_device(command)
     command = add_command(commands, "dataset", dataset)

@@ -1,6 +1,7 @@
 """What the commands share: how one is added, and how options are read."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
+LARGEST = 2**63 - 1  # what seeds and counts are kept in
 Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; None for 0
 
 
@@ -42,11 +44,14 @@ def chosen_device(arguments: argparse.Namespace) -> "torch.device":
     return choose_device(arguments.device)
 
 
-def at_least_1(option: str, value: int) -> int:
-    """The option's value, if it is a whole number from 1 on; ValueError otherwise."""
-    if value < 1:
-        raise ValueError(f"{option} must be at least 1; got {value}")
-    return value
+def check_numbers(arguments: argparse.Namespace, **least: int) -> None:
+    """Refuse numbers of options that were given and are too small, or too large for any machine: ValueError."""
+    for name, low in least.items():
+        value = getattr(arguments, name)
+        if value is not None and value < low:
+            raise ValueError(f"--{name} must be at least {low}; got {value}")
+        if value is not None and value > LARGEST:
+            raise ValueError(f"--{name} must be at most {LARGEST}; got {value}")
 
 
 def part(text: str) -> tuple[int, int]:
@@ -56,7 +61,7 @@ def part(text: str) -> tuple[int, int]:
     (3, 16)
     """
     number, slash, parts = text.partition("/")
-    if not (slash and number.isdecimal() and parts.isdecimal()):
+    if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise argparse.ArgumentTypeError(f"{text!r} is no part such as 3/16")
     return int(number), int(parts)
 
@@ -78,8 +83,18 @@ def parameter(text: str) -> tuple[str, int | float | str]:
     return name, value
 
 
+def text(typed: str) -> str:
+    """Words as they were typed, which are UTF-8 even where Python's locale knows nothing beyond ASCII."""
+    return typed.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def show(frame: pl.DataFrame) -> None:
     """Print a table whole, and nothing but its rows."""
-    with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=80, tbl_rows=-1,
-                   tbl_width_chars=140, float_precision=3):  # fmt: skip
+    try:
+        "─│".encode(sys.stdout.encoding or "ascii")
+        plain = False
+    except UnicodeEncodeError:
+        plain = True
+    with pl.Config(ascii_tables=plain, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
+                   fmt_str_lengths=80, tbl_rows=-1, tbl_width_chars=140, float_precision=3):  # fmt: skip
         print(frame)

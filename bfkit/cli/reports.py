@@ -5,9 +5,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from bfkit.files import check_target
 from bfkit.profiles import Profile, get_profile
 
-from .options import add_command, add_device, add_profile, at_least_1, chosen_device, parameter, part, show
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, parameter, part, show
 
 
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -16,20 +17,24 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.table import noted_hardware, read_scores, split_by_prompt, write_table
     from bfkit.evaluation.compare_run import compare
 
-    if arguments.seeds is not None:
-        profile = replace(profile, seeds=profile.seeds[: at_least_1("--seeds", arguments.seeds)])
+    check_numbers(arguments, prompts=1, seeds=1, batch=1, workers=1)
+    check_target(arguments.out, "folder")
+    if arguments.table:
+        check_target(arguments.table, "file")
+    profile = replace(profile, seeds=profile.seeds[: arguments.seeds])
     if arguments.batch is not None:
-        profile = replace(profile, batch=at_least_1("--batch", arguments.batch))
+        profile = replace(profile, batch=arguments.batch)
+    device = chosen_device(arguments)
     _, held_out = split_by_prompt(read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
-    texts = texts if arguments.prompts is None else texts.head(at_least_1("--prompts", arguments.prompts))
+    texts = texts if arguments.prompts is None else texts.head(arguments.prompts)
     made = compare(
         profile,
         dict(texts.iter_rows()),
         arguments.advisor or profile.advisor or profile.name,
         arguments.out,
-        chosen_device(arguments),
-        at_least_1("--workers", arguments.workers),
+        device,
+        arguments.workers,
         arguments.compile,
         part=arguments.part,
         systems=arguments.systems,
@@ -54,6 +59,7 @@ def networks(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.table1 import measure
     from bfkit.files import write_file
 
+    check_target(arguments.out, "file")
     device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
     write_file(arguments.out, measure(profile, read_scores(profile.scores), device=device).write_csv().encode())
     print(f"written: {arguments.out}")
@@ -64,6 +70,7 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.learning_curve import measure
     from bfkit.files import write_file
 
+    check_target(arguments.out, "file")
     device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
     write_file(arguments.out, measure(profile, device=device).write_csv(float_precision=5).encode())
     print(f"written: {arguments.out}")
@@ -71,6 +78,7 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
+    check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
     from bfkit.benchmarks import suite
 
     pairs = suite.run(arguments.out, chosen_device(arguments))
@@ -80,19 +88,20 @@ def bench(_: Profile, arguments: argparse.Namespace) -> None:
 
 def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     """Run the notebooks and write the report: figures, tables, one page, and where each came from."""
-    from bfkit.report.reproduce import INPUTS, NotebookError, choose, make_advisor, make_scores, run
+    from bfkit.report.reproduce import INPUTS, NotebookError, check, make_advisor, make_scores, run
 
+    check_numbers(arguments, prompts=1)
+    check_target(arguments.out, "folder")
     if arguments.prompts is not None and not arguments.fresh:
         raise ValueError("--prompts is the number of prompts to draw anew: it goes with --fresh")
     if arguments.fresh and arguments.scores:
         raise ValueError("--fresh makes the scores that --scores would name: give one of the two")
-    only = arguments.only.split(",") if arguments.only else ()
-    choose(only)  # a wrong name, or device, is told before hours of drawing
+    only = () if arguments.only is None else arguments.only.split(",")
     device, own = chosen_device(arguments), {name: getattr(arguments, name) for name in INPUTS}
     profile = get_profile(profile.source, **own)
+    check(profile, arguments.out, only, dict(arguments.parameter), device)  # before hours of drawing
     if arguments.fresh:
-        count = None if arguments.prompts is None else at_least_1("--prompts", arguments.prompts)
-        profile = make_scores(profile, arguments.out / "scores", count, device)
+        profile = make_scores(profile, arguments.out / "scores", arguments.prompts, device)
     if (arguments.fresh or arguments.scores) and not arguments.advisor:
         profile = make_advisor(profile, arguments.out / "advisor", device)
     try:

@@ -3,15 +3,22 @@
 import argparse
 from pathlib import Path
 
+from bfkit.files import check_target
 from bfkit.profiles import Profile
 
-from .options import add_command
+from .options import add_command, check_numbers, text
+
+MOST_ORDERS = 2**16  # an answer notes its order in two bytes
 
 
 def study_build(_: Profile, arguments: argparse.Namespace) -> None:
     """Make a 2AFC study of pictures: a folder that any web server, or a double click, serves."""
     from bfkit import study
 
+    check_numbers(arguments, trials=2, repeats=0, checks=0, practice=0, orders=2, seed=0)
+    if arguments.orders > MOST_ORDERS:
+        raise ValueError(f"--orders must be at most {MOST_ORDERS}; got {arguments.orders}")
+    check_target(arguments.out, "folder")
     page = study.Page(
         title=arguments.title,
         post=arguments.post,
@@ -39,6 +46,9 @@ def study_serve(_: Profile, arguments: argparse.Namespace) -> None:
     """Serve a study and keep its answers."""
     from bfkit import study
 
+    if not 0 <= arguments.port < 2**16:
+        raise ValueError(f"--port must be from 0 to {2**16 - 1}; got {arguments.port}")
+    check_target(arguments.out, "folder")
     study.serve(arguments.folder, arguments.out, arguments.host, arguments.port)
 
 
@@ -46,6 +56,7 @@ def study_analyse(_: Profile, arguments: argparse.Namespace) -> None:
     """Analyse answers: shares, intervals, JNDs, checks, and Figure 9."""
     from bfkit import study
 
+    check_target(arguments.out, "folder")
     if arguments.authors:
         rows = study.import_authors_csv(arguments.answers, arguments.authors, ours=arguments.ours)
     else:
@@ -70,9 +81,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--practice", type=int, default=2, help="trials that do not count (default 2)")
     command.add_argument("--orders", type=int, default=200, help="recorded orders to deal out (default 200)")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--title", default="Comparing pictures", help="of the page")
+    command.add_argument("--title", type=text, default="Comparing pictures", help="of the page")
     command.add_argument("--post", help="URL that answers are sent to")
-    command.add_argument("--code", help="completion code shown at the end")
+    command.add_argument("--code", type=text, help="completion code shown at the end")
     command.add_argument("--redirect", help="URL to go to at the end")
     command.add_argument("--no-fullscreen", action="store_true", help="do not ask for the full screen")
     command = add_command(parts, "serve", study_serve)

@@ -140,8 +140,8 @@ def estimate(
     where NVML measures nothing. Raises ValueError for bad numbers or, with ``tflops``, an unknown architecture.
     """
     for name, value in (("prompts", prompts), ("gpus", gpus), ("tflops", tflops), ("watts", watts)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be above 0; got {value}")
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a number above 0; got {value}")
     sets = prompts * len(profile.seeds)
     evaluations, images = sets * evaluations_a_set(profile.step_counts), sets * len(profile.step_counts)
     each, groups = blocks(profile)

@@ -3,6 +3,7 @@
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ SCHEMA = pl.Schema(
 )
 ORDER = ("prompt_id", "seed", "steps")
 METADATA = "bfkit"
+MOST_STEPS = 1000  # sampling.generate's, which this room of light imports does not load
 
 
 # --- the file ----------------------------------------------------------------------------------------------------
@@ -107,7 +109,8 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict]:
 def read_scores(source: str | Path) -> pl.DataFrame:
     """A score table, from one parquet file or a folder of shards, in the order prompt, seed, steps.
 
-    Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns.
+    Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns, or
+    has a value that no measurement gives.
     """
     if not str(source):
         raise FileNotFoundError(
@@ -117,13 +120,34 @@ def read_scores(source: str | Path) -> pl.DataFrame:
     paths = sorted(source.glob("shard-*.parquet")) if source.is_dir() else [source]
     if not paths or not all(path.is_file() for path in paths):
         raise FileNotFoundError(f"no score table at {source}: make one with `bfkit dataset --out {source}`")
-    table = pl.concat([read_table(path)[0] for path in paths])
+    parts = [read_table(path)[0] for path in paths]
+    table = pl.concat(parts)
+    _check_rows(table, [path for path, part in zip(paths, parts, strict=True) for _ in range(len(part))])
     texts = table.group_by("prompt_id").agg(pl.col("prompt").unique()).filter(pl.col("prompt").list.len() > 1)
     if len(texts):
         raise ValueError(
             f"{source} mixes two lists of prompts (id {texts['prompt_id'][0]}: {' / '.join(texts['prompt'][0])})"
         )
     return table.unique(ORDER, keep="first").sort(ORDER)
+
+
+def _check_rows(table: pl.DataFrame, source: Sequence[Path]) -> None:
+    """Refuse what no measurement gives: ValueError with the file, row and column of the first such value.
+
+    ``source`` holds each row's file. A metric that was not measured is null.
+    """
+    of_text = pl.col("prompt_id").first().over("prompt")
+    rules = [(pl.col(name).is_between(0, 1), name, "is no number from 0 to 1") for name in paper.METRICS]
+    rules += [(pl.col(name).is_not_null(), name, "is nothing") for name in ("prompt", *ORDER)]
+    rules += [
+        (pl.col("steps").is_between(1, MOST_STEPS), "steps", f"is no number from 1 to {MOST_STEPS}"),
+        (pl.col("prompt").str.strip_chars() != "", "prompt", "is empty"),
+        (pl.col("prompt_id") == of_text, "prompt_id", "has the text of another prompt: each text is one prompt"),
+    ]
+    for holds, column, wrong in rules:
+        for row in table.select(pl.arg_where(~holds)).to_series().head(1):
+            within = row - list(source).index(source[row])
+            raise ValueError(f"{source[row]}, row {within}, column {column}: {table[column][row]!r} {wrong}")
 
 
 def _first_line(error: Exception) -> str:

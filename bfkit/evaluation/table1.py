@@ -16,6 +16,7 @@ from bfkit.predictor.networks import NETWORKS
 from bfkit.profiles import Profile
 from bfkit.stats import interval, mean
 
+ERROR_COLUMNS = ("model", "metric", "prompt_id", "error")
 PUBLISHED = {  # the paper's table says "without t-encoding", its text "without text embedding": both are here
     "BiLSTM": "OURS",
     "BiLSTM w/o step encoding": "OURS w/o t-encoding",
@@ -54,7 +55,14 @@ def measure(
 
 def read(path: str | Path) -> pl.DataFrame:
     """Errors as ``measure`` returns them, from the file that ``bfkit networks`` wrote."""
-    return pl.read_csv(path, schema_overrides={"prompt_id": pl.UInt32})
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no errors of networks at {path}: make them with `bfkit networks --out {path}`")
+    try:
+        return pl.read_csv(path, schema_overrides={"prompt_id": pl.UInt32}).select(ERROR_COLUMNS)
+    except pl.exceptions.PolarsError:
+        raise ValueError(
+            f"{path} holds no errors of networks: `bfkit networks` writes {', '.join(ERROR_COLUMNS)}"
+        ) from None
 
 
 def table1(errors: pl.DataFrame) -> pl.DataFrame:

@@ -23,13 +23,13 @@ SCRIPTS = ("plateau.js", "elements.js", "chart.js", "reading.js", "explorer.js")
 
 def script(*more: str) -> str:
     """The view, and more files of its folder, as one ES module: what a file imports stands above it."""
-    texts = [(VIEW / name).read_text() for name in (*SCRIPTS, *more)]
+    texts = [(VIEW / name).read_text(encoding="utf-8") for name in (*SCRIPTS, *more)]
     return "\n".join(re.sub(r"^import .*\n", "", text, flags=re.MULTILINE) for text in texts)
 
 
 def style() -> str:
     """The view's style sheet, which touches nothing outside the explorer."""
-    return (VIEW / "explorer.css").read_text()
+    return (VIEW / "explorer.css").read_text(encoding="utf-8")
 
 
 def write_explorer(

@@ -162,6 +162,6 @@ def save_clip(model: CoCa, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3}
     config = {"model_cfg": _clip_config(), "preprocess_cfg": preprocess}
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(half_precision(model), folder / "open_clip_model.safetensors")
     build_tokenizer().save_pretrained(folder)

@@ -58,7 +58,7 @@ def _write_card(
     (folder / "README.md").write_text(CARD.format(
         title=title, what=what, parameters=sum(p.numel() for p in model.parameters()), steps=stage.steps,
         batch=stage.batch, rate=stage.rate, losses=losses, measured=measured, hardware=hardware,
-        hours=report["seconds"] / 3600, command=command))  # fmt: skip
+        hours=report["seconds"] / 3600, command=command), encoding="utf-8")  # fmt: skip
 
 
 def train(settings: Settings, out: Path, work: Path, device: torch.device, only: str | None = None) -> None:
@@ -90,7 +90,7 @@ def train(settings: Settings, out: Path, work: Path, device: torch.device, only:
                   "seconds": report["seconds"] + vae_report["seconds"]}  # fmt: skip
         _write_card(out / "pipeline", "Text to image", "a diffusers StableDiffusionPipeline (v-prediction, Euler, "
                     "linspace spacing)", denoiser, settings.diffusion, report, command)  # fmt: skip
-    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

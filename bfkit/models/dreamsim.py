@@ -121,7 +121,7 @@ def _load_tower(name: str, folder: Path) -> Tower:
 def _merge_adapters(model: DreamSim, folder: Path) -> DreamSim:
     """DreamSim's low-rank changes, added to the weights they change: no extra work for each picture."""
     try:
-        config = json.loads((folder / "adapter_config.json").read_text())
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         keys = ("r", "lora_alpha", "lora_dropout", "bias", "target_modules")
         tuned = get_peft_model(model, LoraConfig(**{key: config[key] for key in keys}))
         outcome = set_peft_model_state_dict(tuned, load_file(folder / "adapter_model.safetensors"))

@@ -45,7 +45,7 @@ def half_precision(module: nn.Module) -> dict[str, torch.Tensor]:
 def save_embedder(model: PerceptualEmbedder, folder: Path) -> None:
     """Write config.json and model.safetensors, float16."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(model.config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
     save_file(half_precision(model), folder / "model.safetensors")
 
 
@@ -54,7 +54,7 @@ def load_embedder(folder: Path) -> PerceptualEmbedder:
     for needed in ("config.json", "model.safetensors"):
         if not (folder / needed).is_file():
             raise FileNotFoundError(f"no perceptual embedder in {folder}: {needed} is missing; name another folder")
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"], config["image_size"])
     model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
     return model.eval()

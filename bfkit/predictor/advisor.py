@@ -54,24 +54,33 @@ class StepAdvisor:
         if not profile and not folder.is_dir():
             raise FileNotFoundError(f"no advisor {str(source)!r}: name a folder or one of {', '.join(PROFILES)}")
         predictors, notes = load_predictors(folder)
+        if missing := [name for name in ("clip", "examples") if name not in notes]:
+            raise ValueError(f"{folder / 'config.json'} lacks {' and '.join(missing)}: train the predictor again")
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
         return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), tuple(notes["examples"]))
+
+    def refusal(self, prompt: str) -> str | None:
+        """Why the curves of a prompt cannot be predicted, in a sentence; None where they can."""
+        if not prompt.strip():
+            return "a prompt is empty: describe a picture in words"
+        unknown = self.clip.unknown_words(prompt)
+        if not unknown or len(unknown) < len(self.clip.words(prompt)):
+            return None
+        known = "; ".join(repr(example) for example in self.examples[:3])
+        return f"no word of {prompt!r} is known to this model; it knows prompts such as {known}"
 
     def _check(self, prompts: Sequence[str] | str) -> list[str]:
         """The prompts, warned of words that the text model does not know; ValueError where it knows none."""
         prompts = check_prompts(prompts)
         for prompt in prompts:
-            unknown = self.clip.unknown_words(prompt)
-            if not unknown:
-                continue
-            if len(unknown) == len(self.clip.words(prompt)):
-                known = "; ".join(repr(example) for example in self.examples[:3])
-                raise ValueError(f"no word of {prompt!r} is known to this model; it knows prompts such as {known}")
-            warnings.warn(
-                f"{prompt!r}: this model does not know {', '.join(map(repr, unknown))} and reads past them",
-                stacklevel=3,
-            )
+            if said := self.refusal(prompt):
+                raise ValueError(said)
+            if unknown := self.clip.unknown_words(prompt):
+                warnings.warn(
+                    f"{prompt!r}: this model does not know {', '.join(map(repr, unknown))} and reads past them",
+                    stacklevel=3,
+                )
         return prompts
 
     def dense(self, prompts: Sequence[str] | str) -> dict[str, np.ndarray]:

@@ -131,10 +131,13 @@ def fit_predictors(
 ) -> Predictors:
     """Train one network for each metric's curves (N, T) at steps 1..T, where the embeddings lie; shows a progress bar.
 
-    Raises ValueError if the grid goes beyond T.
+    Raises ValueError if the grid does not end at T.
     """
-    if settings.grid[-1] > (last := next(iter(curves.values())).shape[1]):
-        raise ValueError(f"the grid goes to step {settings.grid[-1]}, the curves to {last}: shorten the grid")
+    if settings.grid[-1] != (last := next(iter(curves.values())).shape[1]):
+        raise ValueError(
+            f"the curves go to step {last}, the predictor's grid to {settings.grid[-1]}: measure the profile's own "
+            "step counts, or give the predictor another grid"
+        )
     networks = {}
     with tqdm(total=sum(settings.epochs[name] for name in curves), desc="training the predictor", unit="epoch") as bar:
         for name, values in curves.items():
@@ -176,7 +179,7 @@ def save_predictors(predictors: Predictors, folder: Path, notes: dict) -> None:
     }
     save_file(tensors, folder / "model.safetensors")
     config = {"embed_dim": predictors.embed_dim, "settings": asdict(predictors.settings), **notes}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def load_predictors(folder: Path) -> tuple[Predictors, dict]:
@@ -190,7 +193,7 @@ def load_predictors(folder: Path) -> tuple[Predictors, dict]:
                 f"no trained predictor in {folder}: {needed} is missing; train one with `bfkit train`"
             )
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         settings = config.pop("settings")
         settings = PredictorSettings(**{**settings, "grid": tuple(settings["grid"])})
         embed_dim = config.pop("embed_dim")
@@ -204,7 +207,12 @@ def load_predictors(folder: Path) -> tuple[Predictors, dict]:
     for name in [metric for metric in paper.METRICS if any(key.startswith(f"{metric}.") for key in tensors)]:
         network = CurvePredictor(embed_dim, settings)
         own = {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{name}.")}
-        network.load_state_dict(own)
+        try:
+            network.load_state_dict(own)
+        except RuntimeError:
+            raise ValueError(
+                f"{folder} holds weights of another network than its config.json names: train again"
+            ) from None
         networks[name] = network.eval()
     return Predictors(networks, settings, embed_dim), config
 

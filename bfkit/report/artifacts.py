@@ -57,7 +57,7 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             files = [folder / f"{name}.csv", folder / f"{name}.md"]
             frame.write_csv(files[0], float_precision=5)
-            files[1].write_text(f"{caption}\n\n{to_markdown(frame)}\n{self._made_by()}")
+            files[1].write_text(f"{caption}\n\n{to_markdown(frame)}\n{self._made_by()}", encoding="utf-8")
             self._note("table", name, caption, files)
         return frame
 
@@ -90,7 +90,7 @@ class Report:
         notes = out / "entries"
         notes.mkdir(parents=True, exist_ok=True)
         noted = {"hardware": used_hardware(), "entries": self.entries}
-        (notes / f"{self.notebook}.json").write_text(json.dumps(noted))
+        (notes / f"{self.notebook}.json").write_text(json.dumps(noted), encoding="utf-8")
 
 
 def to_markdown(frame: pl.DataFrame) -> str:

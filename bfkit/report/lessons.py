@@ -50,6 +50,6 @@ def run_lesson(notebook: Path, out: Path, settings: dict, profile: Profile) -> s
     except papermill.PapermillExecutionError as error:
         failure = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
     page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
-    executed.with_suffix(".html").write_text(page)
+    executed.with_suffix(".html").write_text(page, encoding="utf-8")
     executed.unlink()
     return failure

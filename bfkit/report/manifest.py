@@ -19,7 +19,7 @@ def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
     path = out / "manifest.json"
     empty = {"profile": profile.name, "runs": {}, "artifacts": [], "numbers": []}
     try:
-        manifest = json.loads(path.read_text()) if path.is_file() else empty
+        manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else empty
         other = manifest["profile"] != profile.name
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is no manifest of a report: name another folder with --out, or delete it") from None
@@ -47,7 +47,7 @@ def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
     What the last one wrote and this one did not is deleted: a figure that no manifest knows is nobody's.
     """
     reported = out / "entries" / f"{name}.json"
-    told = json.loads(reported.read_text()) if reported.is_file() else {"entries": []}
+    told = json.loads(reported.read_text(encoding="utf-8")) if reported.is_file() else {"entries": []}
     entries = told.pop("entries")
     noted = {**noted, **told}  # a run that failed before it reported anything does not tell its hardware
     kept = {file for entry in entries for file in entry.get("files", {})}
@@ -62,7 +62,7 @@ def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
     ):
         others = [entry for entry in manifest[kind] if entry["notebook"] != name]
         manifest[kind] = sorted(others + fresh, key=lambda entry: entry["notebook"])
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def write_page(out: Path, manifest: Mapping) -> Path:
@@ -75,5 +75,7 @@ def write_page(out: Path, manifest: Mapping) -> Path:
         for entry in manifest["artifacts"]
     ]
     page = out / "index.html"
-    page.write_text(environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts))
+    page.write_text(
+        environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts), encoding="utf-8"
+    )
     return page

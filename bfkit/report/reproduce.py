@@ -11,11 +11,12 @@ import torch
 
 from bfkit.dataset.build import build_dataset, dataset_prompts
 from bfkit.dataset.executors.work import forget_models
-from bfkit.dataset.table import noted_hardware
+from bfkit.dataset.table import noted_hardware, read_scores
 from bfkit.devices import choose_device
+from bfkit.evaluation import table1
 from bfkit.explorer.page import write_explorer
 from bfkit.extras import extra
-from bfkit.predictor.advisor import train_advisor
+from bfkit.predictor.advisor import StepAdvisor, train_advisor
 from bfkit.predictor.model import load_predictors
 from bfkit.profiles import Profile, get_profile
 from bfkit.provenance import digest, run_key, surroundings, table_digest
@@ -57,7 +58,7 @@ def choose(names: Sequence[str] = ()) -> list[Path]:
     if not notebooks:
         raise ValueError(f"no notebooks in {NOTEBOOKS}: run from a checkout of the repository")
     for name in names:
-        if not any(path.stem.startswith(name) for path in notebooks):
+        if not name or not any(path.stem.startswith(name) for path in notebooks):
             raise ValueError(f"no notebook {name!r}: choose from {', '.join(path.stem for path in notebooks)}")
     return [path for path in notebooks if not names or path.stem.startswith(tuple(names))]
 
@@ -111,6 +112,32 @@ def _leave_out(profile: Profile, notebooks: Sequence[Path], asked: bool) -> list
     if lacking:
         print(said)
     return [path for path in notebooks if path not in lacking]
+
+
+def check(
+    profile: Profile, out: Path, only: Sequence[str], parameters: Mapping[str, Any], device: torch.device
+) -> None:
+    """Refuse what ``run`` would refuse, and your own files that cannot be read, before hours of drawing.
+
+    Raises ValueError or FileNotFoundError; neither scores nor an advisor that are still to be made are missed.
+    """
+    notebooks = choose(only)
+    if profile.scores != _shipped(profile, "scores"):
+        read_scores(profile.scores)
+    if profile.advisor != _shipped(profile, "advisor"):
+        StepAdvisor.from_pretrained(Path(profile.advisor))  # no name of a profile: notebooks get a path
+    if profile.systems != _shipped(profile, "systems"):
+        from bfkit.evaluation import table2  # wants another extra than notebooks do
+
+        table2.read(profile.systems)
+    if profile.networks != _shipped(profile, "networks"):
+        table1.read(profile.networks)
+    _settings(notebooks, profile, out, parameters, device)
+    read_manifest(out, profile, ())
+    if only:
+        _leave_out(
+            replace(profile, scores=profile.scores or "made", advisor=profile.advisor or "made"), notebooks, True
+        )
 
 
 # --- running --------------------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def read_study(folder: str | Path) -> Study:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no study: there is no {DATA}; bfkit study build writes one")
     try:
-        content = json.loads(path.read_text().removeprefix(BEFORE).removesuffix(AFTER))
+        content = json.loads(path.read_text(encoding="utf-8").removeprefix(BEFORE).removesuffix(AFTER))
         stimuli = tuple(
             Stimulus(s["prompt"], s["seed"], {name: Picture(**picture) for name, picture in s["pictures"].items()})
             for s in content["stimuli"]

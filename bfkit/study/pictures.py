@@ -1,6 +1,7 @@
 """Generated pictures as a study takes them: matched in prompt and seed, of one size, without their metadata."""
 
 import io
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,11 @@ def read_pictures(path: str | Path) -> pl.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no table of pictures {path}: write one with {', '.join(FIELDS)}")
+    parent = os.fsencode(path.parent).decode()  # UTF-8 like the table, whatever the locale has for file names
     try:
         frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path)
         return frame.select(FIELDS).with_columns(
-            image=pl.col("image").map_elements(lambda name: str(path.parent / name), pl.String)
+            image=pl.col("image").map_elements(lambda name: str(Path(parent) / name), pl.String)
         )
     except (pl.exceptions.PolarsError, TypeError):
         raise ValueError(f"{path} is no table of pictures: its columns are {', '.join(FIELDS)}") from None
@@ -88,6 +90,7 @@ def _open(image: Any, name: str) -> Image.Image:
     if isinstance(image, Image.Image):
         return image.convert("RGB")
     if isinstance(image, str | Path):
+        image = os.fsdecode(image.encode()) if isinstance(image, str) else image
         if not Path(image).is_file():
             raise FileNotFoundError(f"{name} is missing: there is no file {image}")
         try:

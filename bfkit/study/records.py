@@ -120,7 +120,7 @@ def _read_file(path: Path) -> pl.DataFrame:
         if path.suffix == ".csv":
             rows = pl.read_csv(path, schema=SCHEMA)
         elif path.suffix == ".json":
-            rows = pl.DataFrame(json.loads(path.read_text()), schema=SCHEMA)
+            rows = pl.DataFrame(json.loads(path.read_text(encoding="utf-8")), schema=SCHEMA)
         else:
             rows = pl.read_parquet(path).select(*SCHEMA).cast(SCHEMA)
     except (pl.exceptions.PolarsError, ValueError, TypeError):

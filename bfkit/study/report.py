@@ -157,5 +157,5 @@ def write_report(rows: pl.DataFrame, out: str | Path, rules: Rules = Rules()) ->
         sections += ["", f"## OURS against {COMPARED[analysis.protocol][1]}{' (simulated)' if simulated else ''}", ""]
         sections += [f"- {line}" for line in analysis.lines()]
     sections += ["", *(f"![{'simulated: ' if simulated else ''}{name}]({name}.svg)" for name in figures)]
-    (out / "report.md").write_text("\n".join(sections) + "\n")
+    (out / "report.md").write_text("\n".join(sections) + "\n", encoding="utf-8")
     return out / "report.md"

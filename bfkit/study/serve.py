@@ -1,14 +1,28 @@
-"""A classroom's server: hands out the page of one study, and stores the answers that come back, each exactly once."""
+"""A classroom's server: hands out the page of one study, and stores the answers that come back, each exactly once.
 
+Tornado's, which every Jupyter comes with: one thread waits for all connections, so that one that dawdles costs some
+kilobytes and not a thread, and a request's head and its body each have a deadline of their own.
+"""
+
+import asyncio
 import json
+import logging
+import signal
+import socket
+import sys
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from tornado.iostream import StreamClosedError
+from tornado.web import Application, RequestHandler, stream_request_body
+
+from .connections import MAX_CONNECTIONS, BoundedServer
 from .folder import ASSETS, DATA, read_study
 from .journal import Journal
 from .records import JOURNAL, check_row, read_answers
@@ -17,19 +31,16 @@ POST = "answers"  # the path answers are posted to
 MAX_BODY = 256 * 1024  # bytes; the page sends at most 20 answers of about 700 bytes at once
 MAX_ROWS = 200
 MAX_REFUSED = 8 * 2**20  # bytes of a post that is too long, read so that its sender hears why
-MAX_CONNECTIONS = 512
-SILENCE = 20.0  # seconds a connection may say nothing
-WHOLE = 60.0  # seconds a request may take to arrive
+MAX_HEAD = 16 * 1024  # bytes
+HEAD, BODY = 20.0, 60.0  # seconds that a request's head may take to arrive, and its body
 PAUSE = 2.0  # seconds between two writings of the table
+ENDING = 1.0  # seconds that requests have to end when the server is stopped
+PART = 64 * 1024  # bytes of a file in memory for one that reads slowly
 PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; connect-src *"
 
 
-class StudyServer(ThreadingHTTPServer):
+class StudyServer:
     """One study's page at ``/`` and its answers at ``/answers``; nothing else is read, nothing else is written."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 512  # a class presses the last button at once
 
     def __init__(self, folder: str | Path, out: str | Path, host: str = "127.0.0.1", port: int = 8000) -> None:
         folder, out = Path(folder), Path(out)
@@ -39,130 +50,143 @@ class StudyServer(ThreadingHTTPServer):
         self.files = {f"/{name}": folder / name for name in (*ASSETS, DATA, *pictures)}
         self.files["/"] = folder / "index.html"
         self.journal = Journal(out, self.study)
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._stop = threading.Event()
-        self._writer = threading.Thread(target=self._write_tables, daemon=True)
-        try:
-            super().__init__((host, port), _Handler)
-        except OSError as error:
-            raise ValueError(f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port") from None
-        self._writer.start()
+        self._stopped = threading.Event()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:  # a class presses the last button at once
+            self._socket = socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
+        except (OSError, UnicodeError, OverflowError) as error:
+            self.journal.close()
+            why = getattr(error, "strerror", None) or error
+            raise ValueError(f"cannot listen on {host}:{port} ({why}): choose another with --port") from None
+        self._socket.setblocking(False)
+        self.server_address: tuple[str, int] = self._socket.getsockname()[:2]
 
     @property
     def url(self) -> str:
         """Where the page is."""
-        host, port = self.server_address[:2]
-        return f"http://{host}:{port}/"
+        host, port = self.server_address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
-    def _write_tables(self) -> None:
-        while not self._stop.wait(PAUSE):
-            self._write_table()
+    def serve_forever(self) -> None:
+        """Answer until ``shutdown``; requests that have begun by then may end."""
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        # Answers are stored and the table is written in threads: a slow disk keeps nobody waiting for the page.
+        application = Application([(r".*", _Handler, {"study": self})], log_function=lambda _: None)
+        http = BoundedServer(application, no_keep_alive=True, max_header_size=MAX_HEAD, max_body_size=MAX_REFUSED,
+                        idle_connection_timeout=HEAD, body_timeout=BODY)  # fmt: skip
+        http.add_socket(self._socket)
+        tables = asyncio.create_task(self._write_tables(http))
+        try:
+            await asyncio.to_thread(self._stopped.wait)
+        finally:
+            self._stopped.set()
+            tables.cancel()
+            http.stop()
+            await http.drain(ENDING)
+
+    async def _write_tables(self, http: "BoundedServer") -> None:
+        while True:
+            await asyncio.sleep(PAUSE)
+            http.close_old()
+            await asyncio.to_thread(self._write_table)
 
     def _write_table(self) -> None:
         try:
             self.journal.write_table()
         except OSError as error:  # the journal has every answer; the table is written again with the next one
-            print(f"bfkit: note: {error}")
+            print(f"bfkit: note: {error}", file=sys.stderr)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve in a thread, if one is free; hang up otherwise, and the page will try again."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def store(self, body: bytes) -> tuple[HTTPStatus, dict[str, Any]]:
+        """Store what was posted; what to answer."""
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
+            rows = [check_row(self.study, row) for row in _rows(body)]
+            return HTTPStatus.OK, {"stored": self.journal.add(rows), "received": len(rows)}
+        except ValueError as error:
+            return HTTPStatus.BAD_REQUEST, {"error": str(error)}
+        except OSError as error:
+            return HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"not stored ({error.strerror or error})"}
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that broke is the client's to open again."""
+    def shutdown(self) -> None:
+        """Let ``serve_forever`` end; from any thread."""
+        self._stopped.set()
 
-    def server_close(self) -> None:
+    def __enter__(self) -> "StudyServer":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop listening and write the table."""
-        super().server_close()
-        self._stop.set()
-        if self._writer.is_alive():  # it is not where the address was taken
-            self._writer.join()
+        self._socket.close()
         self._write_table()
         self.journal.close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: StudyServer
-    server_version, sys_version = "bfkit", ""
-    timeout = SILENCE
+@stream_request_body
+class _Handler(RequestHandler):
+    def initialize(self, study: StudyServer) -> None:
+        self.study, self.received, self.body = study, 0, bytearray()
 
-    def do_GET(self) -> None:
-        path = self.server.files.get(self.path.partition("?")[0])
-        if path is None:
-            return self._reply(HTTPStatus.NOT_FOUND, b"there is no such page", "text/plain")
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return self._reply(HTTPStatus.NOT_FOUND, b"the file is gone", "text/plain")
-        if path.name == DATA:
-            content += f'STUDY.page.post ??= "{POST}";\n'.encode()
-        self._reply(HTTPStatus.OK, content, guess_type(path.name)[0] or "application/octet-stream")
-
-    def do_OPTIONS(self) -> None:
-        self._reply(HTTPStatus.NO_CONTENT)
-
-    def do_POST(self) -> None:
-        if self.path.partition("?")[0] != f"/{POST}":
-            return self._answer(HTTPStatus.NOT_FOUND, f"answers are posted to /{POST}")
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()) or "Transfer-Encoding" in self.headers:
-            return self._answer(HTTPStatus.LENGTH_REQUIRED, "say how long the post is, in Content-Length")
-        if len(length) > 15 or int(length) > MAX_BODY:
-            self._read(min(int(length[:15]), MAX_REFUSED))
-            return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a post has at most {MAX_BODY} bytes")
-        body = self._read(int(length))
-        if body is None:
-            return self._answer(HTTPStatus.REQUEST_TIMEOUT, "the post did not arrive whole: send it again")
-        try:
-            rows = [check_row(self.server.study, row) for row in _rows(body)]
-            stored = self.server.journal.add(rows)
-        except ValueError as error:
-            return self._answer(HTTPStatus.BAD_REQUEST, str(error))
-        except OSError as error:
-            return self._answer(HTTPStatus.INSUFFICIENT_STORAGE, f"not stored ({error.strerror or error})")
-        self._answer(HTTPStatus.OK, None, stored=stored, received=len(rows))
-
-    def _read(self, length: int) -> bytes | None:
-        """The body, or None if it does not come in time."""
-        content, deadline = b"", time.monotonic() + WHOLE
-        try:
-            while len(content) < length and time.monotonic() < deadline:
-                part = self.rfile.read1(length - len(content))
-                if not part:
-                    return None
-                content += part
-        except OSError:
-            return None
-        return content if len(content) == length else None
-
-    def _answer(self, status: HTTPStatus, error: str | None, **counts: int) -> None:
-        self._reply(status, json.dumps(counts if error is None else {"error": error}).encode(), "application/json")
-
-    def _reply(self, status: HTTPStatus, content: bytes = b"", kind: str = "text/plain") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Security-Policy", PAGE_POLICY)
+    def set_default_headers(self) -> None:
+        self.set_header("Server", "bfkit")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", PAGE_POLICY)
         # A page opened by a double click posts from nowhere. Answers go in by here and none come out.
-        self.send_header("Access-Control-Allow-Origin", "*")
-        self.send_header("Access-Control-Allow-Methods", "POST")
-        self.send_header("Access-Control-Allow-Headers", "Content-Type")
-        self.end_headers()
-        self.wfile.write(content)
-        self.close_connection = True
+        self.set_header("Access-Control-Allow-Origin", "*")
+        self.set_header("Access-Control-Allow-Methods", "POST")
+        self.set_header("Access-Control-Allow-Headers", "Content-Type")
 
-    def log_message(self, *_: object) -> None:
-        """Addresses of participants are not written anywhere."""
+    def prepare(self) -> None:
+        if self.request.method != "POST":
+            return
+        if self.request.path != f"/{POST}":
+            self._answer(HTTPStatus.NOT_FOUND, {"error": f"answers are posted to /{POST}"})
+        elif "Content-Length" not in self.request.headers or "Transfer-Encoding" in self.request.headers:
+            self._answer(HTTPStatus.LENGTH_REQUIRED, {"error": "say how long the post is, in Content-Length"})
+
+    def data_received(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        if self.received <= MAX_BODY:
+            self.body += chunk
+
+    async def get(self) -> None:
+        path = self.study.files.get(self.request.path)
+        try:
+            size = None if path is None else path.stat().st_size
+        except OSError:
+            size = None
+        if path is None or size is None:
+            return self._answer(HTTPStatus.NOT_FOUND, {"error": "there is no such page"})
+        last = f'STUDY.page.post ??= "{POST}";\n'.encode() if path.name == DATA else b""
+        kind = guess_type(path.name)[0] or "application/octet-stream"
+        self.set_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
+        self.set_header("Content-Length", str(size + len(last)))
+        with suppress(StreamClosedError, OSError):  # who asked has gone, or the file
+            for start in range(0, size, PART):
+                self.write(_part(path, start))
+                await self.flush()
+            self.write(last)
+
+    async def post(self) -> None:
+        if self.received > MAX_BODY:
+            said = {"error": f"a post has at most {MAX_BODY} bytes"}
+            return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, said)
+        self._answer(*await asyncio.to_thread(self.study.store, bytes(self.body)))
+
+    def options(self) -> None:
+        self.set_status(HTTPStatus.NO_CONTENT)
+
+    def _answer(self, status: HTTPStatus, said: dict[str, Any]) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(said).encode())
+
+
+def _part(path: Path, start: int) -> bytes:
+    """Opened for every part anew: whoever reads slowly holds no file open."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(PART)
 
 
 def _rows(body: bytes) -> list:
@@ -176,15 +200,31 @@ def _rows(body: bytes) -> list:
     return rows
 
 
+@contextmanager
+def _stopped_by_signals(server: StudyServer) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are how a server ends: requests that have begun are answered, and everything is written."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: server.shutdown()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
+
+
 def serve(folder: str | Path, out: str | Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve a study until interrupted: answers go to ``answers.jsonl`` and ``answers.parquet`` in the folder ``out``.
+    """Serve a study until Ctrl-C or SIGTERM: answers go to ``answers.jsonl`` and ``answers.parquet`` in ``out``.
 
     Bound to this machine alone unless ``host`` says otherwise (``0.0.0.0``: the classroom's network). Raises
     FileNotFoundError or ValueError if the folder holds no study or the address is taken.
     """
-    with StudyServer(folder, out, host, port) as server:
-        print(f"{server.url} collects into {out}; stop with Ctrl-C", flush=True)
-        try:
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # addresses of participants are not written anywhere
+    server = StudyServer(folder, out, host, port)
+    with _stopped_by_signals(server):
+        with server:
+            print(f"{server.url} collects into {out}; stop with Ctrl-C", flush=True)
             server.serve_forever()
-        except KeyboardInterrupt:
-            print(f"stopped; {len(read_answers(out)) if (Path(out) / JOURNAL).exists() else 0} answers in {out}")
+        print(f"stopped; {len(read_answers(out)) if (Path(out) / JOURNAL).exists() else 0} answers in {out}")

@@ -77,12 +77,13 @@ def single_page(folder: Path, participant: str, order: int) -> str:
         for name in sorted(wanted)
     }
     widget = json.dumps({"participant": participant, "order": order, "pictures": pictures})
-    page = (folder / "index.html").read_text()
+    page = (folder / "index.html").read_text(encoding="utf-8")
     page = page.replace(
-        '<link rel="stylesheet" href="style.css">', f"<style>{(folder / 'style.css').read_text()}</style>"
+        '<link rel="stylesheet" href="style.css">',
+        f"<style>{(folder / 'style.css').read_text(encoding='utf-8')}</style>",
     )
     for name in (*ASSETS, DATA):
-        code = (folder / name).read_text().replace("</script", "<\\/script")
+        code = (folder / name).read_text(encoding="utf-8").replace("</script", "<\\/script")
         if name == DATA:
             code += f"STUDY.widget = {widget};\n{HAND_OVER}\n"
         page = page.replace(f'<script src="{name}"></script>', f"<script>{code}</script>")

@@ -158,7 +158,7 @@ def test_an_unknown_architecture_is_no_hindrance_until_its_operations_are_needed
 @pytest.mark.parametrize("name", ["prompts", "gpus", "tflops", "watts"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_numbers_that_mean_nothing_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be above 0; got {value}"):
+    with pytest.raises(ValueError, match=f"{name} must be a number above 0; got {value}"):
         estimate(PROFILES["sd2"], **{"prompts": 5, name: value})
 
 

@@ -5,6 +5,7 @@ A worker takes a shard at a time and looks at its file first, so that any number
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,8 @@ from tqdm.auto import tqdm
 
 from bfkit.dataset.shards import Shard
 
-from .work import Died, share_out, signals, work
+from .child import begin
+from .work import Died, held, share_out, work
 
 # --- many workers ----------------------------------------------------------------------------------------------------
 
@@ -48,9 +50,11 @@ def in_processes(
         place = len(places) if len(places) < workers else _dead(places)
         ours, theirs = context.Pipe()
         own = replace(setup, device=_nth_device(setup.device, place))
-        places[place] = context.Process(target=_serve, args=(theirs, own, threads, work), daemon=True)
-        with signals(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM):  # inherited: this process decides when they end
-            places[place].start()
+        orders = pickle.dumps((_serve, own, threads, work))
+        process = context.Process(target=begin, args=(theirs, orders), daemon=True)
+        with held(signal.SIGINT, signal.SIGTERM):  # inherited: this process decides when they end
+            process.start()
+            places[place] = process
         theirs.close()
         return ours
 

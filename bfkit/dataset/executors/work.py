@@ -133,3 +133,21 @@ def signals(handler: Any, *numbers: int) -> Iterator[None]:
     finally:
         for number, old in before:
             signal.signal(number, old)
+
+
+@contextmanager
+def held(*numbers: int) -> Iterator[None]:
+    """Hold these signals back while entered, and from processes that are started meanwhile for good; none is lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    # A signal may reach any thread of this process, whatever the mask; a process that is started inherits the mask.
+    with signals(lambda number, _: came.append(number), *numbers):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    for number in came:
+        signal.raise_signal(number)
