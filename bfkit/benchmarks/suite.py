@@ -21,6 +21,7 @@ from bfkit import paper
 from bfkit.dataset.captions import mini_captions
 from bfkit.dataset.prompts import select_dissimilar
 from bfkit.devices import device_name
+from bfkit.files import write_file
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
 from bfkit.models.dreamsim import SIDE, DreamSim, Tower
 from bfkit.models.pipelines import calling, load_pipeline
@@ -187,7 +188,7 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
         "gpu_device": device_name(device) if device.type == "cuda" else None,
     }
     (out / "tables").mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+    write_file(out / "benchmarks.json", f"{json.dumps(noted, indent=2)}\n".encode())
     pairs.write_csv(out / "tables" / "benchmarks.csv", float_precision=4)
     values = pl.DataFrame([{"on a GPU": name, **{k: str(v) for k, v in found.items()}} for name, found in gpu.items()])
     (out / "tables" / "benchmarks.md").write_text(f"{to_markdown(pairs)}\n\n{to_markdown(values)}\n", encoding="utf-8")

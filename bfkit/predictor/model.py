@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from scipy.optimize import isotonic_regression
 from torch import nn
 from tqdm.auto import tqdm
 
 from bfkit import paper
 from bfkit.dataset.curves import interpolate
+from bfkit.files import write_file
 from bfkit.profiles import PredictorSettings
 
 from .networks import NETWORKS
@@ -177,9 +178,9 @@ def save_predictors(predictors: Predictors, folder: Path, notes: dict) -> None:
         for name, network in predictors.networks.items()
         for key, value in network.state_dict().items()
     }
-    save_file(tensors, folder / "model.safetensors")
+    write_file(folder / "model.safetensors", save(tensors))
     config = {"embed_dim": predictors.embed_dim, "settings": asdict(predictors.settings), **notes}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_file(folder / "config.json", f"{json.dumps(config, indent=2)}\n".encode())
 
 
 def load_predictors(folder: Path) -> tuple[Predictors, dict]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from bfkit.extras import extra
+from bfkit.files import write_file
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
 
@@ -62,7 +63,7 @@ def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
     ):
         others = [entry for entry in manifest[kind] if entry["notebook"] != name]
         manifest[kind] = sorted(others + fresh, key=lambda entry: entry["notebook"])
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_file(out / "manifest.json", f"{json.dumps(manifest, indent=1)}\n".encode())
 
 
 def write_page(out: Path, manifest: Mapping) -> Path:
@@ -75,7 +76,6 @@ def write_page(out: Path, manifest: Mapping) -> Path:
         for entry in manifest["artifacts"]
     ]
     page = out / "index.html"
-    page.write_text(
-        environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts), encoding="utf-8"
-    )
+    text = environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts)
+    write_file(page, text.encode())
     return page

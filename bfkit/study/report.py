@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from bfkit import charts
+from bfkit.files import write_file
 
 from .analysis import (
     Interval,
@@ -157,5 +158,5 @@ def write_report(rows: pl.DataFrame, out: str | Path, rules: Rules = Rules()) ->
         sections += ["", f"## OURS against {COMPARED[analysis.protocol][1]}{' (simulated)' if simulated else ''}", ""]
         sections += [f"- {line}" for line in analysis.lines()]
     sections += ["", *(f"![{'simulated: ' if simulated else ''}{name}]({name}.svg)" for name in figures)]
-    (out / "report.md").write_text("\n".join(sections) + "\n", encoding="utf-8")
+    write_file(out / "report.md", "\n".join([*sections, ""]).encode())
     return out / "report.md"

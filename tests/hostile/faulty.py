@@ -1,0 +1,55 @@
+"""``python faulty.py FAULT NUMBER FOLDER WORD...``: the command line, with one thing that goes wrong on its way.
+
+FAULT is ``none``, ``full`` or ``denied`` (the NUMBER-th opening of a file in FOLDER for writing, or its move, fails),
+``short`` (no file takes more than NUMBER bytes), or ``clock`` (it jumps by NUMBER days when the first file is written).
+Workers import this file again, and have the same fault.
+"""
+
+import errno
+import os
+import resource
+import signal
+import sys
+import time
+
+FAULT, NUMBER, FOLDER, *WORDS = sys.argv[1:]
+seen = 0
+
+
+def watch(event: str, arguments: tuple) -> None:
+    """Called by Python for everything of note that it does."""
+    global seen
+    if event == "open":
+        path, mode, flags = arguments
+        writes = bool(flags & (os.O_WRONLY | os.O_RDWR)) if isinstance(flags, int) else "r" not in str(mode)
+    elif event in ("os.rename", "os.link", "os.mkdir"):
+        path, writes = arguments[0], True
+    else:
+        return
+    if not writes or not isinstance(path, str) or not path.startswith(FOLDER):
+        return
+    seen += 1
+    if FAULT in ("full", "denied") and seen == int(NUMBER):
+        number = errno.ENOSPC if FAULT == "full" else errno.EACCES
+        raise OSError(number, os.strerror(number), path)
+    if FAULT == "clock" and seen == 1:
+        now = time.time
+        time.time = lambda: now() + float(NUMBER) * 24 * 3600
+
+
+sys.addaudithook(watch)
+if FAULT == "short":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(NUMBER), int(NUMBER)))
+
+if __name__ == "__main__":
+    from bfkit.cli.__main__ import run
+
+    if WORDS[0] == "dataset":
+        from bfkit.dataset import shards
+
+        shards.IMAGES_A_SHARD = 8  # a shard a prompt
+    sys.argv[1:] = WORDS
+    code = run()
+    print(f"{seen} files written", flush=True)
+    sys.exit(code)
