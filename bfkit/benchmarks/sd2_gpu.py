@@ -13,6 +13,7 @@ from bfkit.models.architectures import build_unet, build_vae
 from bfkit.models.pipelines import denoiser, use_scheduler
 from bfkit.profiles import Profile, get_profile
 from bfkit.sampling import cost, generate
+from bfkit.sampling.energy import EnergyMeter
 from bfkit.sampling.generate import Conditioning
 from bfkit.sampling.hooks import replaced
 
@@ -124,7 +125,7 @@ def _measure(device: torch.device, batch: int, unet: torch.nn.Module, size: int 
     }
     for steps in (paper.REFERENCE_STEPS, PLATEAU_STEPS):
         given = conditions(pipe, batch)
-        with cost.EnergyMeter(device) as used:
+        with EnergyMeter(device) as used:
             generate.sample(pipe, profile, given, steps)
         found[f"image at {steps} steps"] = used.seconds / batch
         found[f"energy of an image at {steps} steps"] = NOT_MEASURED if used.joules is None else used.joules / batch

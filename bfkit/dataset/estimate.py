@@ -20,6 +20,7 @@ from bfkit.models import architectures
 from bfkit.models.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
+from bfkit.sampling.energy import EnergyMeter
 from bfkit.sampling.generate import embed, fitting_batch, sample
 
 from .measure import measure_prompts
@@ -53,9 +54,9 @@ def probe(profile: Profile, device: torch.device | str | None, keep_images: bool
     """
     pipe, scorer = load_pipeline(profile, device), load_scorer(profile, device)
 
-    def run(step_counts: Sequence[int], count: int, keep: Path | None) -> tuple[cost.EnergyMeter, int]:
+    def run(step_counts: Sequence[int], count: int, keep: Path | None) -> tuple[EnergyMeter, int]:
         one = replace(profile, step_counts=tuple(step_counts), seeds=(0,))
-        with cost.EnergyMeter(pipe.device) as meter:
+        with EnergyMeter(pipe.device) as meter:
             rows, _ = measure_prompts(pipe, scorer, one, [PROBE_PROMPT] * count, 0, 0.0, keep)
         return meter, int(rows["evals"].sum()) // count
 

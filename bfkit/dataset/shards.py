@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 from bfkit.devices import hardware
 from bfkit.files import is_sealed
 from bfkit.metrics.scorer import Scorer
-from bfkit.models import pipelines
+from bfkit.models.schedulers import FIRST_TIMESTEP
 from bfkit.profiles import Family, Profile
 from bfkit.provenance import model_digest
 from bfkit.sampling.generate import check_prompts, check_steps
@@ -51,7 +51,7 @@ def configuration(profile: Profile) -> dict:
         "image_size": profile.image_size,
         "guidance": profile.guidance,
         "scheduler": f"{profile.family.scheduler}, {profile.spacing}",
-        "one_step_at": pipelines.FIRST_TIMESTEP,
+        "one_step_at": FIRST_TIMESTEP,
         "family": _own_settings(profile.family),
         "seeds": list(profile.seeds),
         "step_counts": list(profile.step_counts),

@@ -13,8 +13,9 @@ from bfkit.metrics.registry import METRICS
 from bfkit.metrics.scorer import Features, Scorer
 from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
-from bfkit.sampling import cost, generate
+from bfkit.sampling import generate
 from bfkit.sampling.counting import counting
+from bfkit.sampling.energy import EnergyMeter
 
 from .compare import SCHEMA, Entry
 
@@ -80,7 +81,7 @@ def plain_targets(lab: Lab, pairs: Pairs) -> Features:
 @torch.inference_mode()
 def measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features) -> pl.DataFrame:
     """All pictures of one system, drawn and measured: rows of ``SCHEMA``."""
-    frames, meter = [], cost.EnergyMeter(lab.pipe.device)
+    frames, meter = [], EnergyMeter(lab.pipe.device)
     with entry.draws(lab.pipe) if entry.draws else nullcontext(), _compiled(lab, entry):
         for steps, rows in _parts(pairs, entry.steps, lab.profile.batch):
             plain = _rows_of(targets, rows)

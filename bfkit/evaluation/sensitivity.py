@@ -18,7 +18,7 @@ from bfkit.stats import interval, mean
 
 from .efficiency import conditions, relative_quality
 from .learning_curve import CURVE
-from .weights import best_weights, search_weights
+from .weight_search import best_weights, search_weights
 
 
 def gain(steps: np.ndarray, measured: Curves) -> tuple[float, float, float]:

@@ -18,26 +18,11 @@ from bfkit.memory import attempt, if_it_fits, release
 from bfkit.profiles import Profile
 
 from .hub import hub_reason
+from .schedulers import EulerFromNoise
 
-FIRST_TIMESTEP = 999  # where sampling starts from pure noise
 LARGE = 2 * 2**30  # bytes; CLIP's text models take less, and to move them would win no room
 
 _TAKING_TURNS: WeakSet[DiffusionPipeline] = WeakSet()
-
-
-class EulerFromNoise(diffusers.EulerDiscreteScheduler):
-    """Euler whose single step starts from noise: with one step, ``linspace`` picks timestep 0, where there is none."""
-
-    def set_timesteps(
-        self,
-        num_inference_steps: int | None = None,
-        device: torch.device | str | None = None,
-        timesteps: list[int] | None = None,  # named, because pipelines look for them
-        sigmas: list[float] | None = None,
-    ) -> None:
-        if num_inference_steps == 1 and timesteps is None and sigmas is None:
-            num_inference_steps, timesteps = None, [FIRST_TIMESTEP]
-        super().set_timesteps(num_inference_steps, device, timesteps, sigmas)
 
 
 def denoiser(pipe: DiffusionPipeline, profile: Profile) -> torch.nn.Module:

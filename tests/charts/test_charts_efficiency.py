@@ -7,7 +7,7 @@ from curves import drawn_curves, falling_curves, score_table
 
 from bfkit import charts
 from bfkit.evaluation import efficiency, metric_subsets, reliability, rule_comparison
-from bfkit.evaluation.weights import search_weights
+from bfkit.evaluation.weight_search import search_weights
 from bfkit.predictor import rules
 
 MEASURED, PREDICTED = drawn_curves(12), falling_curves(12)

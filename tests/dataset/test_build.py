@@ -11,12 +11,12 @@ import pytest
 import torch
 from dataset_helpers import assert_same_rows, contents, shard_files
 
-from bfkit.dataset import shards
 from bfkit.dataset.build import build_dataset, settle_prompts
 from bfkit.dataset.executors import local
 from bfkit.dataset.table import read_scores
 from bfkit.mini.world import captioned_scenes
 
+IMAGES_A_SHARD = 4  # two prompts of the brief profile, by conftest.small_shards
 PROMPTS = list(captioned_scenes(12, seed=3))  # six shards of two
 ON_RAY = """
 import contextlib, os, threading, time
@@ -49,14 +49,6 @@ assert killed
 @pytest.fixture(scope="module")
 def brief(random_profile):
     return replace(random_profile, seeds=(0,), step_counts=(1, 2), batch=2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_shards():
-    """Two prompts of the brief profile a shard."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "IMAGES_A_SHARD", 4)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def test_the_probes_time_is_the_sum_of_evaluations_and_pictures(brief, monkeypat
         ticks[0] += len(prompts) * (3.0 * evals + 5.0 * len(profile.step_counts))
         return pl.DataFrame({"evals": [evals] * len(prompts)})
 
-    monkeypatch.setattr("bfkit.dataset.estimate.cost.EnergyMeter", Meter)
+    monkeypatch.setattr("bfkit.dataset.estimate.EnergyMeter", Meter)
     monkeypatch.setattr("bfkit.dataset.estimate.measure_prompts", measure)
     price = probe(brief, "cpu")
     assert (price.evaluation, price.besides) == (pytest.approx(3), pytest.approx(5))

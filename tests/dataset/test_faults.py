@@ -20,7 +20,7 @@ from open_clip.coca_model import CoCa
 from transformers import CLIPTextModel
 
 from bfkit import files
-from bfkit.dataset import failures, shards
+from bfkit.dataset import failures
 from bfkit.dataset.build import build_dataset
 from bfkit.dataset.executors import work
 from bfkit.dataset.measure import picture_path
@@ -28,6 +28,7 @@ from bfkit.dataset.table import ORDER, read_metadata, read_scores
 from bfkit.mini.world import captioned_scenes
 from bfkit.models.perceptual import PerceptualEmbedder
 
+IMAGES_A_SHARD = 4  # two prompts of the brief profile, by conftest.small_shards
 PROMPTS = list(captioned_scenes(8, seed=3))  # four shards of two
 BRIEF = {"seeds": (0,), "step_counts": (1, 2), "batch": 2}
 RUN = """
@@ -44,14 +45,6 @@ except KeyboardInterrupt:
 except OSError as error:
     sys.exit(f"OSError: {{error}}")
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_shards():
-    """Two prompts of the brief profile a shard."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "IMAGES_A_SHARD", 4)
-        yield
 
 
 @pytest.fixture(scope="module")

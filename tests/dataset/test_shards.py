@@ -24,15 +24,8 @@ from bfkit.mini.world import captioned_scenes
 from bfkit.profiles import PROFILES, Family, PredictorSettings
 from bfkit.sampling.generate import generate
 
+IMAGES_A_SHARD = 12  # two prompts of the random profile, by conftest.small_shards
 PROMPTS = list(captioned_scenes(5, seed=3))  # three shards: two, two and one
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_shards():
-    """Two prompts of the random profile a shard, so that few pictures make several."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "IMAGES_A_SHARD", 12)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from curves import drawn_curves, falling_curves
 
 from bfkit import paper
 from bfkit.evaluation import efficiency
-from bfkit.evaluation.weights import WEIGHT_GRID, best_weights, search_weights
+from bfkit.evaluation.weight_search import WEIGHT_GRID, best_weights, search_weights
 from bfkit.predictor import rules
 from bfkit.predictor.plateau import plateau_steps
 from bfkit.stats import interval, mean, paired_tests
