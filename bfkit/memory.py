@@ -33,7 +33,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def release() -> None:
     """Give back what torch keeps for later, which other libraries and processes cannot use."""
     gc.collect()  # a failed attempt's tensors may hang in circles
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 

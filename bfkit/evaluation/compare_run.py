@@ -180,7 +180,6 @@ def compare(
         raise ValueError(f"unknown system {unknown[0]!r}: choose from {', '.join(SYSTEMS)}")
     device = choose_device(device)
     folder = Path(folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     setup = Setup(profile, str(device), compiled)
     steps, found = settle(profile, prompts, str(advisor), folder, device, names, lambda: _load(setup).pipe)

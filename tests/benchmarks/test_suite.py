@@ -6,12 +6,12 @@ import time
 import polars as pl
 import pytest
 import torch
-from families import sd2
 
 from bfkit import paper
 from bfkit.benchmarks import queries, sd2_gpu, suite
 from bfkit.dataset.table import SCHEMA
 from bfkit.devices import device_name
+from bfkit.mini.tiny import sd2
 
 
 def test_the_ratio_is_of_pairs_called_in_turn():

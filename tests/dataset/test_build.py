@@ -199,7 +199,7 @@ def test_ray_makes_the_same_rows_in_silence_though_one_of_its_workers_is_killed(
 
 def test_without_ray_the_extra_is_named(tmp_path, brief, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"needs Ray: install it with `pip install 'bfkit\[ray\]'`"):
+    with pytest.raises(ImportError, match=r"needs ray, which is not installed: run `pip install 'bfkit\[ray\]'`"):
         build_dataset(brief, PROMPTS, tmp_path, executor="ray")
 
 

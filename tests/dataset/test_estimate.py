@@ -91,7 +91,8 @@ def test_the_probes_time_is_the_sum_of_evaluations_and_pictures(brief, monkeypat
     def measure(pipe, scorer, profile, prompts, first_id, tflops, keep):
         evals = evaluations_a_set(profile.step_counts)
         ticks[0] += len(prompts) * (3.0 * evals + 5.0 * len(profile.step_counts))
-        return pl.DataFrame({"evals": [evals] * len(prompts)})
+        rows = pl.DataFrame({"evals": [evals] * len(prompts)})
+        return rows, rows.clear()
 
     monkeypatch.setattr("bfkit.dataset.estimate.EnergyMeter", Meter)
     monkeypatch.setattr("bfkit.dataset.estimate.measure_prompts", measure)

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-FAULT, NUMBER, FOLDER, *WORDS = sys.argv[1:]
+FAULT, NUMBER, FOLDER, *WORDS = sys.argv[1:] if len(sys.argv) > 3 else ("none", "0", "")
 seen = 0
 
 

@@ -299,7 +299,8 @@ def test_the_shipped_notebooks_are_lessons_without_outputs_or_definitions():
         assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
         assert any("assert " in cell.source for cell in code), f"{path.name} states no claim"
         assert len(code) <= 15
-        assert list(papermill.inspect_notebook(path))[:3] == ["profile", "scores", "advisor"]
+        own = ["families", "device", "out"] if path.stem == "12_families" else ["profile", "scores", "advisor"]
+        assert list(papermill.inspect_notebook(path))[:3] == own
 
 
 def calls(source: str) -> list[ast.Call]:
