@@ -1,12 +1,10 @@
-"""``bfkit reproduce --profile sd2``, every lesson, on tiny random weights that lie where the published ones would.
+"""The whole way of somebody with a GPU, to the last lesson: a profile like sd2, its models in the real layout but tiny.
 
-Lessons run in kernels of their own, which look the profile up by name: IPython's startup folder, which each of them
-runs first, puts the tiny one in its place.
+Weights are random: nothing that is drawn or learnt means anything, but every lesson has to run on it.
 """
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import families
@@ -15,72 +13,68 @@ import pytest
 from bfkit import cli, paper
 from bfkit.mini.world import captioned_scenes
 from bfkit.models.perceptual import PerceptualEmbedder, save_embedder
-from bfkit.profiles import PROFILES, Profile
 
 INCEPTION_CLASSES = 1008  # of the classifier that sd2 is measured with
-STARTUP = """
-from bfkit import profiles
-from bfkit.profiles import *
-profiles.PROFILES["sd2"] = {profile!r}
+# captions of pictures take most of the time, and other tests have them
+SETTINGS = """
+like = "sd2"
+pipeline = "pipeline"
+clip = "{clip}"
+perceptual = "{perceptual}"
+classifier = "classifier"
+captions = "{captions}"
+image_size = {size}
+dtype = "float32"
+i_clip = "image"
+seeds = [0, 1]
+prompts = 20
+[predictor]
+hidden = 16
+mlp = 16
+epochs = {epochs}
 """
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Profile:
-    """sd2 with its step counts and no file of its own, as published; its models tiny, its prompts few."""
-    folder = tmp_path_factory.mktemp("sd2")
+def report(tmp_path_factory) -> Path:
+    """Everything by the commands, in the order in which one would give them."""
+    folder = tmp_path_factory.mktemp("like-sd2")
+    tiny, captions = families.save_tiny("sd2", folder / "pipeline"), folder / "captions.txt"
     save_embedder(PerceptualEmbedder(embed_dim=INCEPTION_CLASSES), folder / "classifier")
-    (folder / "captions.txt").write_text("\n".join(captioned_scenes(120, seed=5)))
-    settings = replace(PROFILES["sd2"].predictor, hidden=16, mlp=16, epochs=dict.fromkeys(paper.METRICS, 2))
-    return replace(
-        families.save_tiny("sd2", folder / "pipeline"),
-        classifier=str(folder / "classifier"),
-        captions=str(folder / "captions.txt"),
-        predictor=settings,
-        i_clip="image",  # captions take most of the time, and other tests have them
-        seeds=(0, 1),
-        prompts=24,
-        batch=32,
+    captions.write_text("\n".join(captioned_scenes(120, seed=5)))
+    epochs = ", ".join(f"{name} = 2" for name in paper.METRICS)
+    settings = SETTINGS.format(
+        clip=tiny.clip, perceptual=tiny.perceptual, captions=captions, size=tiny.image_size, epochs=f"{{ {epochs} }}"
     )
+    (folder / "tiny.toml").write_text(settings)
+    scores, advisor, systems = folder / "scores", folder / "advisor", folder / "systems.parquet"
+    run("dataset", folder, "--out", scores)
+    run("train", folder, "--scores", scores, "--out", advisor)
+    given = ("--scores", scores, "--advisor", advisor)
+    run("compare", folder, *given, "--systems", "UniPC", "DeepCache", "--out", folder / "compared", "--table", systems)
+    run("reproduce", folder, *given, "--systems", systems, "--out", folder / "reports", "-p", "pictures=6",
+        "-p", "timed=1", code=None)  # fmt: skip
+    return folder / "reports"
 
 
-@pytest.fixture(scope="module")
-def report(tiny, tmp_path_factory) -> Path:
-    """Everything by the commands, in the order in which somebody with a GPU would give them."""
-    out = tmp_path_factory.mktemp("out")
-    (out / "ipython" / "profile_default" / "startup").mkdir(parents=True)
-    (out / "ipython" / "profile_default" / "startup" / "00.py").write_text(STARTUP.format(profile=tiny))
-    own = ("--profile", "sd2")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "sd2", tiny)
-        patch.setenv("IPYTHONDIR", str(out / "ipython"))
-        run("dataset", *own, "--out", out / "scores")
-        run("train", *own, "--scores", out / "scores", "--out", out / "advisor")
-        given = ("--scores", out / "scores", "--advisor", out / "advisor")
-        run("compare", *own, *given, "--seeds", 2, "--out", out / "compared", "--table", out / "systems.parquet")
-        cli.main([str(part) for part in ("reproduce", *own, *given, "--systems", out / "systems.parquet",
-                                         "--out", out / "reports", "-p", "pictures=6", "-p", "timed=1")])  # fmt: skip
-    return out / "reports"
-
-
-def run(*arguments: object) -> None:
-    assert cli.main([str(argument) for argument in arguments]) == 0
+def run(command: str, folder: Path, *arguments: object, code: int | None = 0) -> None:
+    asked = (command, "--profile", folder / "tiny.toml", *arguments)
+    assert cli.main([str(part) for part in asked]) == code or code is None
 
 
 @pytest.mark.slow
 def test_every_lesson_runs(report):
-    runs = json.loads((report / "manifest.json").read_text())["runs"]
-    failed = {name: noted["failure"] for name, noted in runs.items() if noted["failure"]}
-    assert failed == {}
+    runs = json.loads((report / "manifest.json").read_text(encoding="utf-8"))["runs"]
+    assert {name: noted["failure"] for name, noted in runs.items() if noted["failure"]} == {}
 
 
 @pytest.mark.slow
 def test_nothing_that_it_reports_speaks_of_the_miniature(report):
-    """A lesson's text may, where it explains; a caption, a table or the page's own words are about sd2."""
-    noted = json.loads((report / "manifest.json").read_text())
-    captions = [artifact["caption"] for artifact in noted["artifacts"]]
-    tables = [path.read_text() for path in (report / "tables").glob("*.md")]
-    page = re.sub(r"<[^>]+>", " ", (report / "index.html").read_text())
-    spoken = [text[max(0, hit.start() - 80) : hit.end() + 40] for text in (*captions, *tables, page)
+    """A lesson's text may, where it explains; captions, tables and the page's own words are about another profile."""
+    noted = json.loads((report / "manifest.json").read_text(encoding="utf-8"))
+    texts = [artifact["caption"] for artifact in noted["artifacts"]]
+    texts += [path.read_text(encoding="utf-8") for path in (report / "tables").glob("*.md")]
+    texts.append(re.sub(r"<[^>]+>", " ", (report / "index.html").read_text(encoding="utf-8")))
+    spoken = [text[max(0, hit.start() - 80) : hit.end() + 40] for text in texts
               for hit in re.finditer("miniature", text, re.IGNORECASE)]  # fmt: skip
     assert spoken == []
