@@ -1,6 +1,5 @@
-"""Where things are computed: choosing a device, naming it, waiting for it, and letting go of its memory."""
+"""Where things are computed: choosing a device, naming it, waiting for it."""
 
-import gc
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -43,13 +42,6 @@ def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done what it was given, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def free_memory() -> None:
-    """Give back what models that nobody holds any more have left on GPUs, for other processes to have."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 def hardware(device: torch.device | str) -> dict[str, str]:

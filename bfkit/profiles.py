@@ -71,6 +71,7 @@ PIXART = Family(
         "negative_prompt_embeds",
         "negative_prompt_attention_mask",
     ),
+    text_options=(("clean_caption", True),),  # as its __call__ has it; its text stage alone would not
     picture_options=(("negative_prompt", None), ("use_resolution_binning", False)),
     denoiser="transformer",
 )
@@ -98,6 +99,7 @@ class Profile:
     classifier: str = ""  # the inception score's: a folder, or "" for torch-fidelity's Inception-v3
     family: Family = STABLE_DIFFUSION
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the scorer stay in float32
+    scorer_tf32: bool = False  # on a GPU, let the scorer multiply with TF32's 10 bits of mantissa instead of 23
     captions: str = "train2017"  # what prompts are chosen from: "world", "train2017", "val2017" or a file
     l_snr: str = "residual"  # which of metrics.L_SNR_VARIANTS; the paper's text and Eq. 2 differ
     i_clip: Literal["caption", "image"] = (

@@ -31,7 +31,7 @@ from bfkit.report.artifacts import to_markdown
 from bfkit.sampling import generate
 from bfkit.sampling.counting import counting
 
-from . import sd2_gpu
+from . import sd2_gpu, tf32
 from .queries import queries
 from .timing import side_by_side
 
@@ -178,7 +178,7 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
             bar.set_postfix_str(name)
             found = measure()
             rows.extend([found] if isinstance(found, dict) else found)
-    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), sd2_gpu.measure(device)
+    pairs, gpu = pl.DataFrame(rows, infer_schema_length=None), {**sd2_gpu.measure(device), **tf32.measure(device)}
     noted = {
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,

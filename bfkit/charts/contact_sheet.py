@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from bfkit.sampling.pixels import to_bytes
+
 SCALE = 2  # everything is drawn at twice its nominal size, for sharp print
 INK, FRAME = "#222222", "#e0562d"
 GAP, LINE, LETTERS = 8, 14, 11  # nominal pixels: between pictures, of a line of text, of its letters
@@ -30,8 +32,7 @@ def _wrap(text: str, font: Font, width: int) -> list[str]:
 
 
 def _picture(image: torch.Tensor, side: int) -> Image.Image:
-    pixels = (image.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-    return Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+    return Image.fromarray(to_bytes(image)).resize((side, side), Image.Resampling.LANCZOS)
 
 
 def contact_sheet(

@@ -41,6 +41,7 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw and measure prompts x seeds x step counts into parquet shards."""
     from bfkit.dataset.build import build_dataset, dataset_prompts
+    from bfkit.dataset.failures import FILE, failures_in, failures_of
     from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
@@ -59,6 +60,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
     if arguments.batch is not None:
         profile = replace(profile, batch=arguments.batch)
+    profile = replace(profile, scorer_tf32=arguments.tf32 or profile.scorer_tf32)
     device = chosen_device(arguments)
     shards = build_dataset(
         profile,
@@ -68,15 +70,20 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         arguments.workers,
         arguments.compile,
         keep_images=arguments.keep_images,
+        offload=arguments.offload,
         part=arguments.part,
         executor=arguments.executor,
         address=arguments.address,
     )
-    print(f"{len(shards)} shards in {arguments.out}: {sum(len(shard.keys()) for shard in shards):,} rows")
+    broken = failures_of(shard.path for shard in shards)
+    rows = sum(len(shard.keys()) for shard in shards) - len(broken)
+    print(f"{len(shards)} shards in {arguments.out}: {rows:,} rows")
+    if len(broken):
+        print(f"{len(broken):,} broken pictures are left out: which and why stands in {arguments.out / FILE}")
     if arguments.table:
         rows = read_scores(arguments.out)  # of all parts that are there
         noted = read_metadata(min(arguments.out.glob("shard-*.parquet")))  # this part itself may hold no shard
-        noted = {**noted, "hardware": noted_hardware(arguments.out)}
+        noted |= {"hardware": noted_hardware(arguments.out), "failures": failures_in(arguments.out).to_dicts()}
         write_table(rows, arguments.table, noted)
         print(f"one table: {arguments.table}")
 
@@ -141,6 +148,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--batch", type=int, help="images drawn at once at first; halved where memory is short")
     command.add_argument("--workers", type=int, help="processes, or Ray actors, that share the work")
     command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
+    command.add_argument("--tf32", action="store_true", help="score with TF32 products on a GPU: faster, less exact")
+    command.add_argument(
+        "--offload", action="store_true", help="text models and denoiser take turns on a GPU that does not hold both"
+    )
     command.add_argument("--keep-images", action="store_true", help="keep the pictures, as WebP, beside the shards")
     command.add_argument(
         "--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the shards"

@@ -8,37 +8,48 @@ from pathlib import Path
 from bfkit.files import check_target
 from bfkit.profiles import Profile, get_profile
 
-from .options import add_command, add_device, add_profile, check_numbers, chosen_device, parameter, show
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, parameter, part, show
 
 
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw held-out prompts by every system of Table 2 at equal cost, and measure them."""
     from bfkit.dataset.shards import configuration
     from bfkit.dataset.table import noted_hardware, read_scores, split_by_prompt, write_table
-    from bfkit.evaluation.compare import Lab, compare
-    from bfkit.metrics.inception import load_classifier
-    from bfkit.metrics.scorer import load_scorer
-    from bfkit.models.pipelines import load_pipeline
-    from bfkit.predictor.advisor import StepAdvisor
+    from bfkit.evaluation.compare_run import compare
 
-    check_numbers(arguments, prompts=1, seeds=1)
+    check_numbers(arguments, prompts=1, seeds=1, batch=1, workers=1)
     check_target(arguments.out, "folder")
     if arguments.table:
         check_target(arguments.table, "file")
     profile = replace(profile, seeds=profile.seeds[: arguments.seeds])
+    if arguments.batch is not None:
+        profile = replace(profile, batch=arguments.batch)
     device = chosen_device(arguments)
     _, held_out = split_by_prompt(read_scores(arguments.scores or profile.scores))
     texts = held_out.select("prompt_id", "prompt").unique().sort("prompt_id")
     texts = texts if arguments.prompts is None else texts.head(arguments.prompts)
-    advisor = StepAdvisor.from_pretrained(arguments.advisor or profile.advisor or profile.name, device)
-    steps_of = advisor.steps(texts["prompt"].to_list()).select("prompt", "steps").rows()
-    ours = dict(zip(texts["prompt_id"], steps_of, strict=True))
-    lab = Lab(load_pipeline(profile, device), load_scorer(profile, device), load_classifier(profile, device), profile)
-    frame = compare(lab, ours, arguments.out)
-    print(f"{frame['system'].n_unique()} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
+    made = compare(
+        profile,
+        dict(texts.iter_rows()),
+        arguments.advisor or profile.advisor or profile.name,
+        arguments.out,
+        device,
+        arguments.workers,
+        arguments.compile,
+        part=arguments.part,
+        systems=arguments.systems,
+    )
+    if made.absent:
+        print("left out: " + "; ".join(f"{name} ({why})" for name, why in made.absent.items()))
+    if made.rows is None:
+        done = "part {}/{}".format(*arguments.part)
+        print(f"{done} is finished; {made.missing} jobs of other parts are not: the last to finish writes the table")
+        return
+    number = made.rows["system"].n_unique()
+    print(f"{number} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
     if arguments.table:
-        noted = {"configuration": configuration(profile), "hardware": noted_hardware(arguments.out)}
-        write_table(frame, arguments.table, noted)
+        noted = {"configuration": configuration(profile), "absent": dict(made.absent)}
+        write_table(made.rows, arguments.table, {**noted, "hardware": noted_hardware(arguments.out)})
         print(f"one table: {arguments.table}")
 
 
@@ -112,6 +123,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--seeds", type=int, help="how many of the profile's seeds (default: all)")
     add_device(command)
     command.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier run is resumed")
+    command.add_argument("--systems", nargs="*", metavar="NAME",
+                         help="those beside OURS, UNIFORM and REFERENCE (default: all of Table 2)")  # fmt: skip
+    command.add_argument("--batch", type=int, help="pictures drawn at once (default: the profile's)")
+    command.add_argument("--workers", type=int, default=1, help="processes that share the work (default 1)")
+    command.add_argument("--compile", action="store_true",
+                         help="compile the denoiser first, but for systems that change what it computes")  # fmt: skip
+    command.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
     for name, action in (("networks", networks), ("learning-curve", learning_curve)):
         command = add_command(commands, name, action)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import signal
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,16 +13,18 @@ from typing import Literal
 import torch
 from tqdm.auto import tqdm
 
-from bfkit.dataset.executors.local import in_processes
+from bfkit.dataset.executors.local import in_processes, most_workers
 from bfkit.dataset.executors.ray import on_ray
 from bfkit.dataset.executors.work import Setup, signals, work
-from bfkit.devices import choose_device, free_memory
+from bfkit.devices import choose_device
 from bfkit.files import remove_leftovers, write_file
+from bfkit.memory import release
 from bfkit.models.clip import load_clip
 from bfkit.profiles import Profile
 from bfkit.provenance import model_digest
 
 from .captions import read_captions
+from .failures import list_failures
 from .prompts import select_prompts
 from .shards import Shard, list_shards
 
@@ -71,7 +74,7 @@ def dataset_prompts(
 
     def choose() -> list[str]:
         chosen = select_prompts(offered, load_clip(profile.clip, device), count)
-        free_memory()  # the GPU's, for the processes that will draw
+        release()  # the GPU's memory, for the processes that will draw
         return chosen
 
     return settle_prompts(folder, profile, offered, count, choose)
@@ -86,6 +89,7 @@ def build_dataset(
     compiled: bool = False,
     *,
     keep_images: bool = False,
+    offload: bool = False,
     part: tuple[int, int] = (1, 1),
     executor: Literal["here", "ray"] = "here",
     address: str | None = None,
@@ -97,11 +101,13 @@ def build_dataset(
     of one that is started on this machine: by default one a GPU, or one a CPU core where there is no GPU, whatever
     ``device`` says; on several machines ``folder`` must be on a file system that all of them share. With ``compiled``,
     torch compiles the denoiser first, which pays from a few shards on. ``keep_images`` keeps the pictures, as WebP,
-    under ``folder/pictures``. ``part`` (3, 16) makes the third sixteenth of the shards alone.
+    under ``folder/pictures``. ``offload`` lets a pipeline's models take turns on a GPU that does not hold them all.
+    ``part`` (3, 16) makes the third sixteenth of the shards alone. More workers than GPUs, or cores, are not started.
 
-    Returns the shards of that part in order. Ctrl-C and SIGTERM end it at once, and what is finished stays. Raises
-    ValueError for bad input before anything is drawn, and for broken pictures when all other shards are finished;
-    OSError if the disk is full.
+    Returns the shards of that part in order. A picture that stays broken in float32 is left out, and listed with the
+    reason in ``folder/failures.csv``. Ctrl-C and SIGTERM end a run at once, and what is finished stays. Raises
+    ValueError for bad input before anything is drawn, or for a device that does not hold one picture; OSError if the
+    disk is full.
     """
     number, parts = part
     if not 1 <= number <= parts:
@@ -114,18 +120,15 @@ def build_dataset(
     shards = list_shards(profile, prompts, folder)[number - 1 :: parts]
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    setup = Setup(profile, str(device), compiled, folder / "pictures" if keep_images else None)
+    setup = Setup(profile, str(device), compiled, offload, folder / "pictures" if keep_images else None)
     missing = [shard for shard in shards if not shard.is_complete(setup.pictures)]
     random.SystemRandom().shuffle(missing)  # two runs in one folder rarely meet
     with signals(_interrupt, signal.SIGTERM), closing(_run(missing, setup, workers, executor, address)) as outcomes:
         bar = tqdm(outcomes, f"dataset, {len(shards[0].keys()) if shards else 0} images a shard", len(shards),
                    initial=len(shards) - len(missing), unit="shard")  # fmt: skip
-        broken = [outcome for outcome in bar if outcome]
-    if broken:
-        raise ValueError(
-            f"{broken[0]}; {len(broken)} of {len(shards)} shards are not finished, all others are: see to the cause "
-            "and run again"
-        )
+        for _ in bar:
+            pass
+    list_failures(folder)
     return shards
 
 
@@ -135,14 +138,19 @@ def _interrupt(*_: object) -> None:
 
 def _run(
     shards: Sequence[Shard], setup: Setup, workers: int | None, executor: str, address: str | None
-) -> Generator[str | None, None, None]:
-    """Yields each time a shard is done with: nothing, or what is wrong with it."""
+) -> Generator[None]:
+    """Yields each time a shard is finished."""
     if not shards:
         return
     if executor == "ray":
         yield from on_ray(shards, setup, workers, address)
-    elif (processes := min(workers or 1, len(shards))) > 1:
-        yield from in_processes(shards, setup, processes)
+        return
+    asked = min(workers or 1, len(shards))
+    most, why = most_workers(setup.device)
+    if asked > most:
+        warnings.warn(f"{most} instead of {asked} workers: {why}", stacklevel=3)
+    if min(asked, most) > 1:
+        yield from in_processes(shards, setup, min(asked, most))
     else:
         for shard in shards:
             yield work(shard, setup)

@@ -19,7 +19,7 @@ def mean_curves(frame: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray], 
     prompts = means.unique("prompt_id", keep="first").sort("prompt_id")["prompt"].to_list()
     if len(means) != len(prompts) * len(steps):
         counts = means.group_by("prompt_id", "prompt").len().filter(pl.col("len") < len(steps))["prompt"]
-        raise ValueError(f"{counts[0]!r} lacks some of the step counts {steps}: make the dataset again to fill the gap")
+        raise ValueError(f"{counts[0]!r} lacks some of the step counts {steps}: make the data set again")
     shape = (len(prompts), len(steps))
     return prompts, {name: means[name].to_numpy().reshape(shape) for name in paper.METRICS}, steps
 

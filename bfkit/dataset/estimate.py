@@ -20,9 +20,9 @@ from bfkit.models import architectures
 from bfkit.models.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
-from bfkit.sampling.generate import embed, sample
+from bfkit.sampling.generate import embed, fitting_batch, sample
 
-from .measure import fitting_batch, measure_prompts
+from .measure import measure_prompts
 from .shards import blocks
 from .table import encode_table, read_table
 
@@ -56,7 +56,7 @@ def probe(profile: Profile, device: torch.device | str | None, keep_images: bool
     def run(step_counts: Sequence[int], count: int, keep: Path | None) -> tuple[cost.EnergyMeter, int]:
         one = replace(profile, step_counts=tuple(step_counts), seeds=(0,))
         with cost.EnergyMeter(pipe.device) as meter:
-            rows = measure_prompts(pipe, scorer, one, [PROBE_PROMPT] * count, 0, 0.0, keep)
+            rows, _ = measure_prompts(pipe, scorer, one, [PROBE_PROMPT] * count, 0, 0.0, keep)
         return meter, int(rows["evals"].sum()) // count
 
     run(PROBE_STEPS[:1], 1, None)  # warm-up

@@ -1,15 +1,21 @@
 """Draw and measure a shard's prompts: every seed and step count, each compared with its target picture.
 
 A batch holds pictures of several prompts and seeds. Its target pictures come first and are looked at once; all other
-step counts follow, each beginning with the target's first evaluation, which they share. Pictures are kept if asked.
+step counts follow, each beginning with the target's first evaluation, which they share. Pictures are kept if asked,
+written by other threads meanwhile.
 """
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
+from weakref import WeakSet
 
+import numpy as np
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
@@ -19,18 +25,21 @@ from bfkit.devices import synchronize
 from bfkit.metrics.scorer import Scorer
 from bfkit.profiles import Profile
 from bfkit.sampling import generate
-from bfkit.sampling.counting import counting
+from bfkit.sampling.counting import Evaluations, counting
 from bfkit.sampling.generate import Conditioning
+from bfkit.sampling.pixels import to_bytes
 
+from .failures import SCHEMA as FAILURES
 from .table import ORDER, SCHEMA
 
+Images = TypeVar("Images", torch.Tensor, torch.Tensor | None)
 WEBP: dict[str, Any] = {"quality": 90, "method": 4}
+WRITERS = min(8, os.cpu_count() or 1)  # threads that encode pictures
 
-_FITTING: WeakKeyDictionary[DiffusionPipeline, int] = WeakKeyDictionary()  # batches that memory was found to hold
+_PROVEN: WeakSet[DiffusionPipeline] = WeakSet()  # that have measured a whole batch
 
 
-class BrokenPicture(ValueError):
-    """A picture or its scores have values that are not numbers; other pictures may well be whole."""
+# --- kept pictures --------------------------------------------------------------------------------------------------
 
 
 def picture_path(folder: Path, prompt_id: int, seed: int, steps: int) -> Path:
@@ -38,29 +47,39 @@ def picture_path(folder: Path, prompt_id: int, seed: int, steps: int) -> Path:
     return folder / f"{prompt_id:06d}" / f"seed{seed}-steps{steps:04d}.webp"
 
 
-def _keep(images: torch.Tensor, paths: Sequence[Path]) -> None:
-    pixels = (images.clamp(0, 1).permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
-    for picture, path in zip(pixels, paths, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(path, **WEBP)
+def _write(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **WEBP)
 
 
-def fitting_batch(pipe: DiffusionPipeline, profile: Profile) -> int:
-    """How many pictures are drawn at once: the profile's batch, or what memory was found to hold of it."""
-    return min(profile.batch, _FITTING.get(pipe, profile.batch))
+class _Album:
+    """Writes pictures in threads, or none where there is no folder; ``_album`` waits for them."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder, self.written = folder, list[Future]()
+        self.threads = ThreadPoolExecutor(WRITERS) if folder else None
+
+    def keep(self, images: torch.Tensor, keys: Sequence[tuple[int, int, int]]) -> None:
+        """Write pictures, by their prompt id, seed and steps."""
+        if self.threads and self.folder and keys:
+            for pixels, key in zip(to_bytes(images), keys, strict=True):
+                self.written.append(self.threads.submit(_write, pixels, picture_path(self.folder, *key)))
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+@contextmanager
+def _album(folder: Path | None) -> Iterator[_Album]:
+    """What is to be kept is on the disk when this ends, however it ends; OSError where the disk does not take it."""
+    album = _Album(folder)
+    try:
+        yield album
+    finally:
+        if album.threads:
+            album.threads.shutdown()
+    for written in album.written:
+        written.result()
 
 
-def _check_finite(images: torch.Tensor, scores: dict[str, torch.Tensor], names: Sequence[str]) -> None:
-    broken = ~torch.isfinite(images).flatten(1).all(dim=1).cpu()
-    for values in scores.values():
-        broken |= ~torch.isfinite(values)
-    if broken.any():
-        name = names[int(broken.nonzero()[0])]
-        raise BrokenPicture(f"the picture of {name} is broken: not all its values are numbers")
+# --- a shard's prompts ----------------------------------------------------------------------------------------------
 
 
 def measure_prompts(
@@ -71,34 +90,25 @@ def measure_prompts(
     first_id: int,
     tflops: float,
     keep: Path | None = None,
-) -> pl.DataFrame:
-    """All rows of a few prompts, in order; ``tflops`` is what one evaluation costs, ``keep`` a folder for the pictures.
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All rows of a few prompts, in order, and those that are left out, with the reason (``failures.SCHEMA``).
 
-    A batch that memory does not hold is drawn again in halves, and the size that fits is remembered for the pipeline.
-    Raises ``BrokenPicture`` if a picture has values that are not finite, ValueError if not even one picture fits.
+    ``tflops`` is what one evaluation costs, ``keep`` a folder for the pictures. A batch that memory does not hold is
+    drawn again in halves, and the size that fits is remembered for the pipeline. A picture with values that are no
+    numbers is drawn again in float32; where that does not help, it alone is left out. ValueError if not even one
+    picture fits.
     """
-    pairs = [(row, seed) for row in range(len(prompts)) for seed in profile.seeds]
-    conditions = generate.embed(pipe, profile, [prompts[row] for row, _ in pairs], [seed for _, seed in pairs])
-    frames, start = [], 0
-    while start < len(pairs):
-        size = _FITTING.get(pipe, profile.batch)
-        part = range(start, min(start + size, len(pairs)))
-        keys = [(first_id + pairs[i][0], prompts[pairs[i][0]], pairs[i][1]) for i in part]
-        try:
-            frames.extend(_measure_batch(pipe, scorer, profile, conditions.rows(part), keys, tflops, keep))
-            start = part.stop
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            if len(part) == 1:
-                raise ValueError(
-                    f"{pipe.device} has too little memory for one picture of {profile.name} at {profile.image_size} "
-                    f"pixels: use a larger device, a smaller profile, or dtype float16"
-                ) from None
-            _FITTING[pipe] = len(part) // 2
-        if size != _FITTING.get(pipe, profile.batch) and torch.cuda.is_available():
-            torch.cuda.empty_cache()  # once the failed attempt's tensors are let go
-    return pl.concat(frames).sort(ORDER)
+    keys = [(first_id + row, prompt, seed) for row, prompt in enumerate(prompts) for seed in profile.seeds]
+    conditions = generate.embed(pipe, profile, [prompt for _, prompt, _ in keys], [seed for *_, seed in keys])
+
+    def measure(part: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        with _album(keep) as album:
+            own = [keys[row] for row in part]
+            return _measure_batch(pipe, scorer, profile, conditions.rows(part), own, tflops, album)
+
+    parts = list(generate.drawn_in_parts(measure, range(len(keys)), pipe, profile))
+    rows, failures = (pl.concat(frames).sort(ORDER) for frames in zip(*parts, strict=True))
+    return rows, failures
 
 
 def _measure_batch(
@@ -108,34 +118,76 @@ def _measure_batch(
     conditions: Conditioning,
     keys: Sequence[tuple[int, str, int]],
     tflops: float,
-    keep: Path | None,
-) -> list[pl.DataFrame]:
-    """The rows of one batch, a frame a step count; ``keys`` are each picture's prompt id, prompt and seed."""
+    album: _Album,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of one batch, and those that are left out; ``keys`` are each picture's prompt id, prompt and seed."""
+    if pipe not in _PROVEN:  # one step tells at once what the many steps of the targets would tell much later
+        scorer.features(generate.sample(pipe, profile, conditions, 1))
     ids, texts, seeds = zip(*keys, strict=True)
-    target, frames = None, []
+    target, untold, parts = None, {}, []
     with counting(pipe, profile, share_first=True) as count:
         for steps in sorted(profile.step_counts, reverse=True):
-            synchronize(pipe.device)
-            began = time.perf_counter()
-            images = generate.sample(pipe, profile, conditions, steps)
-            synchronize(pipe.device)
-            seconds, evals = (time.perf_counter() - began) / len(keys), count.take()
-            seen = scorer.features(images)
-            target = seen if target is None else target
-            scores = scorer.compare(images, seen, target)
-            names = [f"{text!r}, seed {seed}, {steps} steps" for text, seed in zip(texts, seeds, strict=True)]
-            _check_finite(images, scores, names)
-            if keep is not None:
-                _keep(images, [picture_path(keep, i, seed, steps) for i, seed in zip(ids, seeds, strict=True)])
+            drawn = _draw(pipe, profile, conditions, steps, count)
+            seen = scorer.features(drawn.images)
+            if target is None:
+                target, untold = seen, dict.fromkeys(drawn.broken, "the picture that it is compared with is broken")
+            scores = scorer.compare(drawn.images, seen, target)
+            unscored = ~torch.stack([torch.isfinite(values) for values in scores.values()]).all(dim=0)
+            reasons = dict.fromkeys(unscored.nonzero().flatten().tolist(), "its scores are no numbers")
+            reasons |= untold | drawn.broken
+            whole = [row for row in range(len(keys)) if row not in reasons]
+            album.keep(drawn.images[whole], [(ids[row], seeds[row], steps) for row in whole])
             rows = {
                 "prompt_id": ids,
                 "prompt": texts,
                 "seed": seeds,
                 "steps": [steps] * len(keys),
                 **{name: values.numpy() for name, values in scores.items()},
-                "evals": [evals] * len(keys),
-                "seconds": [seconds] * len(keys),
-                "tflops": [evals * tflops] * len(keys),
+                "evals": drawn.evals,
+                "seconds": drawn.seconds,
+                "tflops": [evals * tflops for evals in drawn.evals],
             }
-            frames.append(pl.DataFrame(rows, schema=SCHEMA))
-    return frames
+            failures = [(*keys[row], steps, reasons[row]) for row in sorted(reasons)]
+            parts.append((pl.DataFrame(rows, SCHEMA)[whole], pl.DataFrame(failures, FAILURES, orient="row")))
+    _PROVEN.add(pipe)
+    rows, failures = (pl.concat(frames) for frames in zip(*parts, strict=True))
+    return rows, failures
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Pictures of one step count, with the evaluations and seconds of each; a broken one is black, with a reason."""
+
+    images: torch.Tensor
+    evals: list[int]
+    seconds: list[float]
+    broken: dict[int, str]
+
+
+@torch.inference_mode()
+def _draw(
+    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int, count: Evaluations
+) -> _Drawn:
+    """Draw a batch; then, in float32 and one by one, those of its pictures that are no numbers."""
+
+    def timed(draw: Callable[..., Images], rows: Conditioning) -> tuple[Images, int, float]:
+        synchronize(pipe.device)
+        began = time.perf_counter()
+        drawn = draw(pipe, profile, rows, steps)
+        synchronize(pipe.device)
+        return drawn, count.take(), time.perf_counter() - began
+
+    images, made, took = timed(generate.sample, conditions)
+    size, broken = len(images), {}
+    evals, seconds = [made] * size, [took / size] * size
+    for row in (~generate.are_whole(images)).nonzero().flatten().tolist():
+        with count.apart():
+            again, evals[row], seconds[row] = timed(generate.sample_in_float32, conditions.rows([row]))
+        images[row] = 0
+        if again is None:
+            broken[row] = "it has values that are no numbers, and memory does not hold it in float32"
+        elif not generate.are_whole(again).all():
+            broken[row] = "it has values that are no numbers, drawn in float32 too"
+        else:
+            images[row] = again[0]
+    return _Drawn(images, evals, seconds, broken)

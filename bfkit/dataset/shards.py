@@ -57,6 +57,7 @@ def configuration(profile: Profile) -> dict:
         "step_counts": list(profile.step_counts),
         "l_snr": profile.l_snr,
         "i_clip": profile.i_clip,
+        **({"scorer_tf32": True} if profile.scorer_tf32 else {}),  # data sets of before know nothing of it
     }
 
 
@@ -79,20 +80,24 @@ class Shard:
         return list(product(ids, sorted(self.seeds), sorted(self.step_counts)))
 
     def is_complete(self, pictures: Path | None = None) -> bool:
-        """True if the file is undamaged and holds what its name says, and ``pictures`` the picture of every row."""
+        """True if the file is undamaged and holds what its name says, and ``pictures`` the picture of every row.
+
+        Pictures that are noted as broken are left out of both.
+        """
         try:
             if not is_sealed(self.path.read_bytes()):
                 return False
             frame, noted = read_table(self.path)
         except (OSError, ValueError):
             return False
-        texts = [prompt for prompt in self.prompts for _ in range(len(self.seeds) * len(self.step_counts))]
+        left_out = {tuple(row[name] for name in ORDER) for row in noted.get("failures", [])}
+        keys = [key for key in self.keys() if key not in left_out]
         whole = (
             self.path.name == _name(self.first_id, noted.get("configuration", {}), self.prompts, self.seeds)
-            and frame.select(ORDER).rows() == self.keys()
-            and frame["prompt"].to_list() == texts
+            and frame.select(ORDER).rows() == keys
+            and frame["prompt"].to_list() == [self.prompts[key[0] - self.first_id] for key in keys]
         )
-        return whole and (pictures is None or all(_is_filled(picture_path(pictures, *key)) for key in self.keys()))
+        return whole and (pictures is None or all(_is_filled(picture_path(pictures, *key)) for key in keys))
 
 
 def _is_filled(path: Path) -> bool:
@@ -176,8 +181,9 @@ def write_shard(
 ) -> None:
     """Draw and measure one shard's prompts and write its file; ``tflops`` is what one evaluation costs.
 
-    ``pictures`` is a folder to keep the pictures in. Raises ``BrokenPicture`` if one is broken, ValueError if the
-    models are no longer those that the shard was planned with, OSError if the disk is full or another than planned.
+    ``pictures`` is a folder to keep the pictures in. Broken pictures are left out and noted in the file's metadata.
+    Raises ValueError if the models are no longer those that the shard was planned with, or memory does not hold one
+    picture; OSError if the disk is full or another than planned.
     """
     config = configuration(profile)
     if shard.path.name != _name(shard.first_id, config, shard.prompts, shard.seeds):
@@ -192,7 +198,7 @@ def write_shard(
         )
     seeds = replace(profile, seeds=shard.seeds)
     try:
-        frame = measure_prompts(pipe, scorer, seeds, shard.prompts, shard.first_id, tflops, pictures)
+        frame, failures = measure_prompts(pipe, scorer, seeds, shard.prompts, shard.first_id, tflops, pictures)
     except OSError as error:
         if pictures is None:
             raise
@@ -201,4 +207,4 @@ def write_shard(
             "what is finished is kept"
         ) from None
     noted = {"configuration": config, "first_id": shard.first_id, "prompts": shard.prompts, "seeds": shard.seeds}
-    write_table(frame, shard.path, {**noted, "hardware": hardware(pipe.device)})
+    write_table(frame, shard.path, {**noted, "failures": failures.to_dicts(), "hardware": hardware(pipe.device)})

@@ -20,7 +20,7 @@ SCHEMA = pl.Schema(
         "l_snr": pl.Float32,
         "d_sim": pl.Float32,
         "i_clip": pl.Float32,
-        "evals": pl.UInt16,
+        "evals": pl.UInt16,  # really made; one short of the steps where the first was shared, as tflops and seconds are
         "seconds": pl.Float32,
         "tflops": pl.Float32,
     }
@@ -178,14 +178,18 @@ def split_by_prompt(
 
 
 def complete_prompts(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of prompts that have every step count that any has; warns of prompts left out."""
-    counts = frame.group_by("prompt_id", "prompt").agg(pl.col("steps").n_unique()).sort("prompt_id")
-    lacking = counts.filter(pl.col("steps") < frame["steps"].n_unique())
+    """The rows of prompts that have every seed at every step count that any has; warns of prompts left out.
+
+    A mean over seeds bends where one of them is missing, and halves of the seeds could not be compared.
+    """
+    pictures = pl.struct("seed", "steps").n_unique()
+    counts = frame.group_by("prompt_id", "prompt").agg(pictures.alias("pictures")).sort("prompt_id")
+    lacking = counts.filter(pl.col("pictures") < frame["seed"].n_unique() * frame["steps"].n_unique())
     if not len(lacking):
         return frame
     warnings.warn(
-        f"{len(lacking)} of {len(counts)} prompts lack some of the step counts and are left out, "
-        f"{lacking['prompt'][0]!r} among them: make the data set again to fill the gaps",
+        f"{len(lacking)} of {len(counts)} prompts lack some of the pictures and are left out, "
+        f"{lacking['prompt'][0]!r} among them: make the data set again, unless it lists them as broken",
         stacklevel=2,
     )
     return frame.filter(~pl.col("prompt_id").is_in(lacking["prompt_id"].to_list()))

@@ -2,29 +2,20 @@
 
 OURS, UNIFORM and REFERENCE are compared with the plain pipeline's picture at the profile's last step count, as in the
 paper; every other system with a picture of its own at REFERENCE's cost. All are compared with the plain picture as
-well, which other samplers of the same equation come near.
+well, which other samplers of the same equation come near. A system that a pipeline cannot draw by is left out by name.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from diffusers import DiffusionPipeline
-from tqdm.auto import tqdm
 
 from bfkit import paper
-from bfkit.dataset.shards import configuration
-from bfkit.dataset.table import read_metadata, write_table
-from bfkit.devices import hardware
-from bfkit.metrics.scorer import Features, Scorer
 from bfkit.predictor.rules import deal_evenly
 from bfkit.profiles import Profile
-from bfkit.sampling import cost, generate
-from bfkit.sampling.counting import counting
+from bfkit.sampling.hooks import DoesNotApply
 from bfkit.sampling.systems import SYSTEMS, Cost, System, count_cost
 
 SCHEMA = pl.Schema(
@@ -50,7 +41,7 @@ SCHEMA = pl.Schema(
 )
 COMBINED = ("DPM-Solver++ 2M", "DeepCache", "ToMe")  # what the advisor's steps are combined with
 SHARES = (0.25, 0.5, 1.0)
-Pairs = Sequence[tuple[int, str, int]]  # prompt id, prompt, seed
+PLAIN = "plain"  # the pipeline as it is, among the costs
 
 
 @dataclass(frozen=True)
@@ -66,13 +57,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Lab:
-    """What a comparison is made with."""
+class LineUp:
+    """All that draw, in the table's order, and why each of the other systems does not."""
 
-    pipe: DiffusionPipeline
-    scorer: Scorer
-    classify: Callable[[torch.Tensor], torch.Tensor]  # pictures to logits
-    profile: Profile
+    entries: tuple[Entry, ...]
+    absent: Mapping[str, str]
 
 
 def uniform_steps(steps: Mapping[str, int]) -> dict[str, int]:
@@ -80,128 +69,50 @@ def uniform_steps(steps: Mapping[str, int]) -> dict[str, int]:
     return dict(zip(steps, deal_evenly(sum(steps.values()), len(steps)).tolist(), strict=True))
 
 
-def table2_entries(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> list[Entry]:
+def count_costs(
+    pipe: DiffusionPipeline, profile: Profile, systems: Mapping[str, System] = SYSTEMS
+) -> tuple[dict[str, Cost], dict[str, str]]:
+    """What a picture costs by the pipeline (``PLAIN``) and by each system, and why the others do not apply to it."""
+    costs, absent = {PLAIN: count_cost(pipe, profile)}, {}
+    for name, system in systems.items():
+        try:
+            costs[name] = count_cost(pipe, profile, system)
+        except DoesNotApply as reason:
+            absent[name] = str(reason)
+    return costs, absent
+
+
+def table2_entries(costs: Mapping[str, Cost], ours: Mapping[str, int]) -> LineUp:
     """OURS as given, UNIFORM at its mean, REFERENCE, and the other systems at the same counted cost a picture."""
-    plain = count_cost(pipe, profile)
+    plain = costs[PLAIN]
     budget = plain.tflops(1) * float(np.mean(list(ours.values())))
     entries = [
         Entry("OURS", ours, 0, plain),
         Entry("UNIFORM", uniform_steps(ours), 0, plain),
         Entry("REFERENCE", dict.fromkeys(ours, paper.REFERENCE_STEPS), 0, plain),
     ]
-    for name, system in SYSTEMS.items():
-        own = count_cost(pipe, profile, system)
-        reference = own.steps(plain.tflops(paper.REFERENCE_STEPS))
-        entries.append(Entry(name, dict.fromkeys(ours, own.steps(budget)), reference, own, system))
-    return entries
+    absent = {}
+    for name, own in costs.items():
+        if name == PLAIN:
+            continue
+        try:
+            steps, reference = own.steps(budget), own.steps(plain.tflops(paper.REFERENCE_STEPS))
+        except DoesNotApply as reason:
+            absent[name] = str(reason)
+        else:
+            entries.append(Entry(name, dict.fromkeys(ours, steps), reference, own, SYSTEMS[name]))
+    return LineUp(tuple(entries), absent)
 
 
-def combination_entries(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> list[Entry]:
-    """OURS and UNIFORM, each drawn by the plain pipeline and by ``COMBINED``, at shares of OURS' steps.
+def combination_entries(costs: Mapping[str, Cost], ours: Mapping[str, int]) -> list[Entry]:
+    """OURS and UNIFORM, each drawn by the plain pipeline and by those of ``COMBINED``, at shares of OURS' steps.
 
     A system is named ``OURS + ToMe``; all are measured against the plain picture.
     """
-    costs = {name: (SYSTEMS.get(name), count_cost(pipe, profile, SYSTEMS.get(name))) for name in ("plain", *COMBINED)}
+    known = [name for name in (PLAIN, *COMBINED) if name in costs]
     entries = []
     for share in SHARES:
         fewer = {prompt: max(1, round(share * steps)) for prompt, steps in ours.items()}
         for dealt, steps in (("OURS", fewer), ("UNIFORM", uniform_steps(fewer))):
-            entries += [
-                Entry(f"{dealt} + {name}", steps, 0, own, system, share) for name, (system, own) in costs.items()
-            ]
+            entries += [Entry(f"{dealt} + {name}", steps, 0, costs[name], SYSTEMS.get(name), share) for name in known]
     return entries
-
-
-def _parts(pairs: Pairs, steps: Mapping[str, int], batch: int) -> Iterator[tuple[int, list[int]]]:
-    """Batches of pictures that are drawn in equally many steps, as indices into the pairs."""
-    groups: dict[int, list[int]] = {}
-    for index, (_, prompt, _) in enumerate(pairs):
-        groups.setdefault(steps[prompt], []).append(index)
-    for count, members in sorted(groups.items()):
-        for start in range(0, len(members), batch):
-            yield count, members[start : start + batch]
-
-
-def _draw(lab: Lab, pairs: Pairs, rows: Sequence[int], steps: int) -> torch.Tensor:
-    chosen = [pairs[row] for row in rows]
-    conditions = generate.embed(lab.pipe, lab.profile, [text for _, text, _ in chosen], [seed for *_, seed in chosen])
-    return generate.sample(lab.pipe, lab.profile, conditions, steps)
-
-
-def _rows_of(features: Features, rows: Sequence[int]) -> Features:
-    return Features(features.perceptual[list(rows)], features.semantic[list(rows)], ())
-
-
-@torch.inference_mode()
-def plain_targets(lab: Lab, pairs: Pairs) -> Features:
-    """What the scorer sees in the plain pipeline's pictures at the last step count, one row a pair."""
-    batch, seen = lab.profile.batch, []
-    for start in tqdm(range(0, len(pairs), batch), "plain pictures", mininterval=1.0):
-        rows = range(start, min(start + batch, len(pairs)))
-        seen.append(lab.scorer.features(_draw(lab, pairs, rows, lab.profile.target_steps)))
-    return Features(torch.cat([part.perceptual for part in seen]), torch.cat([part.semantic for part in seen]), ())
-
-
-@torch.inference_mode()
-def measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features) -> pl.DataFrame:
-    """All pictures of one system, drawn and measured: rows of ``SCHEMA``."""
-    frames, meter = [], cost.EnergyMeter(lab.pipe.device)
-    parts = list(_parts(pairs, entry.steps, lab.profile.batch))
-    with entry.draws(lab.pipe) if entry.draws else nullcontext():
-        for steps, rows in tqdm(parts, entry.system, mininterval=1.0):
-            plain = _rows_of(targets, rows)
-            own = (
-                lab.scorer.features(_draw(lab, pairs, rows, entry.reference_steps)) if entry.reference_steps else plain
-            )
-            with counting(lab.pipe, lab.profile) as count, meter as used:
-                images = _draw(lab, pairs, rows, steps)
-            seen = lab.scorer.features(images)
-            scores = lab.scorer.compare(images, seen, own)
-            to_plain = lab.scorer.compare(images, seen, plain)
-            ids, texts, seeds = zip(*(pairs[row] for row in rows), strict=True)
-            size = len(rows)
-            frame = {
-                "system": [entry.system] * size,
-                "share": [entry.share] * size,
-                "prompt_id": ids,
-                "prompt": texts,
-                "seed": seeds,
-                "steps": [steps] * size,
-                "reference_steps": [entry.reference_steps or lab.profile.target_steps] * size,
-                **{name: values.numpy() for name, values in scores.items()},
-                "d_sim_plain": to_plain["d_sim"].numpy(),
-                "i_clip_plain": to_plain["i_clip"].numpy(),
-                "evals": [count.made] * size,
-                "seconds": [used.seconds / size] * size,
-                "joules": [None if used.joules is None else used.joules / size] * size,
-                "tflops": [entry.cost.tflops(steps)] * size,
-                "logits": lab.classify(images).float().cpu().tolist(),
-            }
-            frames.append(pl.DataFrame(frame, schema=SCHEMA))
-    return pl.concat(frames).sort("prompt_id", "seed")
-
-
-def compare(lab: Lab, ours: Mapping[int, tuple[str, int]], folder: Path) -> pl.DataFrame:
-    """Every system and combination on the same prompts (id: text and OURS' steps) and the profile's seeds; resumes.
-
-    A system that is finished lies in a file of its own in ``folder``; one made otherwise, or for other steps, is
-    made again. Returns all rows, systems in the table's order.
-    """
-    pairs = [(number, prompt, seed) for number, (prompt, _) in ours.items() for seed in lab.profile.seeds]
-    steps = dict(ours.values())
-    entries = table2_entries(lab.pipe, lab.profile, steps) + combination_entries(lab.pipe, lab.profile, steps)
-    folder.mkdir(parents=True, exist_ok=True)
-    targets, frames = None, []
-    for entry in entries:
-        share = "" if entry.share is None else f"-{entry.share:g}"
-        path = folder / f"{entry.system.replace(' ', '')}{share}.parquet"
-        noted = {
-            "configuration": configuration(lab.profile),
-            "steps": dict(entry.steps),
-            "reference": entry.reference_steps,
-        }
-        if not path.is_file() or {**read_metadata(path), "hardware": None} != {**noted, "hardware": None}:
-            targets = plain_targets(lab, pairs) if targets is None else targets
-            write_table(measure(lab, entry, pairs, targets), path, {**noted, "hardware": hardware(lab.pipe.device)})
-        frames.append(pl.read_parquet(path))
-    return pl.concat(frames)

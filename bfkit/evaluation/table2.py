@@ -1,12 +1,16 @@
 """Table 2 out of ``compare``'s rows: quality per cost, quality at equal cost, and the inception score."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 import torch
 
 from bfkit import paper
+from bfkit.dataset.table import METADATA
 from bfkit.metrics.inception import inception_score
 from bfkit.metrics.registry import METRICS
 from bfkit.stats import interval, mean, paired_tests
@@ -22,6 +26,12 @@ def read(path: str | Path) -> pl.DataFrame:
 def read_combinations(path: str | Path) -> pl.DataFrame:
     """Rows of the combinations, likewise."""
     return _read(path).filter(pl.col("share").is_not_null())
+
+
+def absent(path: str | Path) -> dict[str, str]:
+    """The systems that a comparison leaves out, and why, as ``bfkit compare`` noted them."""
+    noted = pl.read_parquet_metadata(path).get(METADATA)
+    return json.loads(noted).get("absent", {}) if noted else {}
 
 
 def _read(path: str | Path) -> pl.DataFrame:
@@ -58,12 +68,13 @@ def qualities(frame: pl.DataFrame) -> pl.DataFrame:
     return means.with_columns(*turned, (1 - pl.col("d_sim_plain")).alias("d_sim_plain"))
 
 
-def table2(frame: pl.DataFrame) -> pl.DataFrame:
+def table2(frame: pl.DataFrame, absent: Mapping[str, str] = MappingProxyType({})) -> pl.DataFrame:
     """Eq. 8 of every system: mean quality over cost and its standard error over prompts, beside the paper's.
 
     Rows of ``system, steps, tflops``, a metric's ``*_per_tflop``, ``*_error`` and ``*_paper``, and ``inception`` with
     its spread and the paper's. A TFLOP of Stable Diffusion 2 buys less of a picture: the columns differ in scale.
     The mean of 1/cost rewards spread alone, so that OURS cannot be read against UNIFORM here: see ``against_uniform``.
+    Systems that are ``absent`` have a row of their own, with nothing in it but the reason, under ``left_out``.
     """
     rows = []
     for (system,), own in qualities(frame).group_by("system", maintain_order=True):
@@ -77,6 +88,7 @@ def table2(frame: pl.DataFrame) -> pl.DataFrame:
         score, spread = inception_score(logits)
         published = paper.INCEPTION.get(system)
         rows.append({**row, "inception": score, "inception_spread": spread, "inception_paper": published})
+    rows += [{"system": name, "left_out": why} for name, why in absent.items()]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

@@ -17,6 +17,7 @@ from bfkit.dataset.table import held_out_ids, read_scores
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import Profile, get_profile
+from bfkit.sampling.pixels import to_bytes
 
 FIGURE_2 = ("a colorful park with a crowd", "a white and empty wall")  # the paper's, the busier first
 SIDE = 96  # pixels: larger pictures are made smaller, so that 600 of them fit into a page
@@ -150,18 +151,24 @@ def predict(advisor: StepAdvisor | None, prompt: str) -> tuple[dict[str, list[fl
 
 
 def _cost(frame: pl.DataFrame, name: str) -> list[float] | None:
-    """The median over the table's pictures at each step count, on lines between them; None where nothing was noted."""
+    """What a picture of its own costs at every step count, by the table; None where nothing was noted.
+
+    Medians by the evaluations that were made, on lines between them, read off where all of a picture's own are paid:
+    in most tables, step counts share the first evaluation with the largest, whose ``evals`` alone are whole.
+    """
     noted = frame.filter(pl.col(name).is_finite() & (pl.col(name) > 0))
-    medians = noted.group_by("steps").agg(pl.col(name).median()).sort("steps")
-    if not len(medians):
+    if not len(noted):
         return None
-    return interpolate(medians[name].to_numpy(), medians["steps"].to_list()).tolist()
+    last, evals = frame.filter(pl.col("steps") == pl.col("steps").max()).select("steps", pl.col("evals").max()).row(0)
+    each = max(1, round(evals / last))  # evaluations a step
+    medians = noted.group_by("evals").agg(pl.col(name).median()).sort("evals")
+    own = each * np.arange(1, last + 1)
+    return interpolate(medians[name].to_numpy(), medians["evals"].to_list(), own).tolist()
 
 
 def data_uri(image: torch.Tensor) -> str:
     """A picture (3, H, W) in [0, 1] as a WebP of at most ``SIDE`` pixels, for an ``<img>``."""
-    pixels = (image.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-    picture, buffer = Image.fromarray(pixels), io.BytesIO()
+    picture, buffer = Image.fromarray(to_bytes(image)), io.BytesIO()
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     picture.save(buffer, "WEBP", quality=80, method=6)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

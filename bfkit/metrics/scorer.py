@@ -4,22 +4,38 @@ L-SNR needs the picture alone; D-SIM and I-CLIP compare it with its target, the 
 the last step count. A target's features are extracted once (``Scorer.features``) and compared with many pictures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
 from torch.nn import functional as F
 
+from bfkit.memory import attempt, in_parts
 from bfkit.models.clip import Clip, load_clip
-from bfkit.models.perceptual import load_embedder
+from bfkit.models.perceptual import PerceptualEmbedder, load_embedder
 from bfkit.profiles import Profile
 
 from .l_snr import l_snr
 
+if TYPE_CHECKING:
+    from bfkit.models.dreamsim import DreamSim
+
 DREAMSIM = "dreamsim:"  # begins the name of a DreamSim branch; any other name is a folder of the miniature's embedder
+
+
+@contextmanager
+def _multiplying(precision: str | None) -> Iterator[None]:
+    """Another of torch's precisions of float32 products while entered; None leaves it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision or before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True)
@@ -39,10 +55,31 @@ class Scorer:
     clip: Clip
     l_snr: str = "residual"
     i_clip: Literal["caption", "image"] = "caption"
+    tf32: bool = False
 
     @torch.inference_mode()
     def features(self, images: Float[torch.Tensor, "n 3 h w"]) -> Features:
-        """What both models see in pictures (N, 3, H, W) in [0, 1]."""
+        """What both models see in pictures (N, 3, H, W) in [0, 1], in as many parts as memory asks for."""
+        with _multiplying("high" if self.tf32 and self.clip.device.type == "cuda" else None):
+            parts = list(
+                in_parts(
+                    lambda rows: self._features(images[rows[0] : rows[-1] + 1]),
+                    range(len(images)),
+                    len(images),
+                    owner=self.clip.model,
+                    what=f"picture of {images.shape[-2]} x {images.shape[-1]} pixels to be scored",
+                    device=self.clip.device,
+                )
+            )
+        if len(parts) == 1:
+            return parts[0]
+        return Features(
+            torch.cat([part.perceptual for part in parts]),
+            torch.cat([part.semantic for part in parts]),
+            tuple(caption for part in parts for caption in part.captions),
+        )
+
+    def _features(self, images: torch.Tensor) -> Features:
         images = images.to(self.clip.device)
         perceptual = F.normalize(self.embed_perceptual(images).float(), dim=-1)
         if self.i_clip == "image":
@@ -70,15 +107,18 @@ def load_scorer(profile: Profile, device: torch.device | str | None = None) -> S
     """The scorer of a profile, on a device.
 
     Raises FileNotFoundError where a model's files are missing, and ValueError for a name that nothing answers to or for
-    captions wanted from a model that writes none.
+    captions wanted from a model that writes none, or a device that cannot hold the models.
     """
     clip = load_clip(profile.clip, device)
     if profile.i_clip == "caption":
         clip.check_captions()
-    if profile.perceptual.startswith(DREAMSIM):
+    embedder = attempt(lambda: _load_perceptual(profile.perceptual, clip.device), profile.perceptual, clip.device)
+    return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip, profile.scorer_tf32)
+
+
+def _load_perceptual(name: str, device: torch.device) -> "DreamSim | PerceptualEmbedder":
+    if name.startswith(DREAMSIM):
         from bfkit.models.dreamsim import load_dreamsim  # an extra, which the miniature does without
 
-        embedder = load_dreamsim(profile.perceptual.removeprefix(DREAMSIM), clip.device)
-    else:
-        embedder = load_embedder(Path(profile.perceptual)).to(clip.device)
-    return Scorer(embedder.embed, clip, profile.l_snr, profile.i_clip)
+        return load_dreamsim(name.removeprefix(DREAMSIM), device)
+    return load_embedder(Path(name)).to(device)

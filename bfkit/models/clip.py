@@ -2,22 +2,25 @@
 
 import pickle
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
-from urllib.error import URLError
 
 import open_clip
 import torch
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError
 from jaxtyping import Float
 from open_clip import CLIP, CoCa, CustomTextCLIP
 from safetensors import SafetensorError
 from torch.nn import functional as F
 
 from bfkit.devices import use_device
+from bfkit.memory import attempt, is_out_of_memory
+
+from .captioning import WordByWord, whole_text
+from .hub import causes, hub_reason
 
 HUB = "hf-hub:"
 CAPTION_TOKENS = 32  # the longest caption, its start mark included; open_clip's own generate() stops at 30
@@ -90,10 +93,10 @@ class Clip:
         latent, tokens = model._encode_image(self._prepare(images.to(self.device)))
         text = torch.full((len(images), 1), begin, device=self.device)
         ended = torch.zeros(len(images), dtype=torch.bool, device=self.device)
+        kept = WordByWord(model, tokens) if WordByWord.serves(model) else None
         for _ in range(min(model.context_length, CAPTION_TOKENS) - 1):
-            # CoCa hangs its class token on the end, where no word sees it: the last logits are the last word's
-            output = model(None, text, image_latent=latent, image_embs=tokens, output_labels=False)
-            following = torch.where(ended, end, output["logits"][:, -1].argmax(-1))
+            logits = kept(text) if kept else whole_text(model, text, latent, tokens)
+            following = torch.where(ended, end, logits.argmax(-1))
             text = torch.cat([text, following.unsqueeze(1)], dim=1)
             ended |= following == end
             if ended.all():
@@ -118,18 +121,26 @@ def load_clip(name: str | Path, device: torch.device | str | None = None) -> Cli
 
     From the hub open_clip takes the safetensors; where a repository has none, its ``.bin`` is read by torch's
     unpickler of tensors alone, which runs no code. Raises FileNotFoundError where files are missing or cannot be
-    fetched, and ValueError for a name that open_clip does not know or a device that is not there.
+    fetched, and ValueError for a name that open_clip does not know, or a device that is not there or cannot hold the
+    model.
     """
     device = use_device(device)
     source, pretrained = _locate(name)
-    try:
-        loaded = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
-        tokenizer = open_clip.get_tokenizer(source)
-    except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        raise FileNotFoundError(_explain(str(name), error)) from error
-    model, preprocess = cast("tuple[CLIP | CustomTextCLIP | CoCa, Any]", loaded)  # hints at what else it might return
-    normalise = preprocess.transforms[-1]
-    return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+
+    def load() -> Clip:
+        try:
+            loaded = open_clip.create_model_from_pretrained(source, pretrained, weights_only=True)
+            tokenizer = open_clip.get_tokenizer(source)
+        except (RuntimeError, OSError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise FileNotFoundError(_explain(str(name), error)) from error
+        # its hints tell what else it might return
+        model, preprocess = cast("tuple[CLIP | CustomTextCLIP | CoCa, Any]", loaded)
+        normalise = preprocess.transforms[-1]
+        return Clip(model.to(device).eval(), tokenizer, tuple(normalise.mean), tuple(normalise.std))
+
+    return attempt(load, str(name), device)
 
 
 def _locate(name: str | Path) -> tuple[str, str | None]:
@@ -150,29 +161,15 @@ def _locate(name: str | Path) -> tuple[str, str | None]:
     return known[name]
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _explain(name: str, error: Exception) -> str:
     """Why a model did not load, and the way out, from the errors beneath open_clip's own."""
-    causes = list(_causes(error))
-
-    def due_to(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    if due_to(GatedRepoError):
-        return f"{name} is gated: accept its terms on huggingface.co, log in with `hf auth login`, and try again"
-    if due_to(RepositoryNotFoundError):
-        return f"{name}: no such repository on the Hugging Face Hub, or a private one; check the name or log in"
-    if due_to(LocalEntryNotFoundError, URLError):
-        return f"{name} is not in the cache and cannot be fetched: run once with a network, or name a local folder"
-    if due_to(EntryNotFoundError):
-        return f"{name} is a repository without an open_clip model in it: name another"
-    reason = str(error).partition("\n")[0].partition(". ")[0]
-    return f"open_clip cannot load {name} ({reason}): name another folder or model"
+    way_out = "name another model or a local folder"
+    if reason := hub_reason(name, error, way_out):
+        return reason
+    if any(isinstance(cause, EntryNotFoundError) for cause in causes(error)):
+        return f"{name} is a repository without an open_clip model in it: {way_out}"
+    first = str(error).partition("\n")[0].partition(". ")[0]
+    return f"open_clip cannot load {name} ({first}): {way_out}"
 
 
 def retrieval(pictures: Float[torch.Tensor, "n d"], texts: Float[torch.Tensor, "n d"], among: int = 32) -> float:

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bfkit.extras import extra
+from bfkit.memory import is_out_of_memory
 
 with extra("scores"):
     from dreamsim.config import dreamsim_args, dreamsim_weights
@@ -111,6 +112,8 @@ def _load_tower(name: str, folder: Path) -> Tower:
         load = load_open_clip_as_dino if name.startswith("open_clip") else load_clip_as_dino
         model, projection = load(patch, str(folder))
     except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(folder / _backbone(name)) from error
     return Tower(model, projection.detach(), OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
 
@@ -123,6 +126,8 @@ def _merge_adapters(model: DreamSim, folder: Path) -> DreamSim:
         tuned = get_peft_model(model, LoraConfig(**{key: config[key] for key in keys}))
         outcome = set_peft_model_state_dict(tuned, load_file(folder / "adapter_model.safetensors"))
     except (RuntimeError, KeyError, ValueError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(folder) from error
     if any("lora_" in key for key in (*outcome.missing_keys, *outcome.unexpected_keys)):
         raise _damaged(folder)

@@ -48,9 +48,9 @@ def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
     What the last one wrote and this one did not is deleted: a figure that no manifest knows is nobody's.
     """
     reported = out / "entries" / f"{name}.json"
-    empty = {"hardware": [], "entries": []}
-    told = json.loads(reported.read_text(encoding="utf-8")) if reported.is_file() else empty
-    entries, noted = told["entries"], {**noted, "hardware": told["hardware"]}
+    told = json.loads(reported.read_text(encoding="utf-8")) if reported.is_file() else {"entries": []}
+    entries = told.pop("entries")
+    noted = {**noted, **told}  # a run that failed before it reported anything does not tell its hardware
     kept = {file for entry in entries for file in entry.get("files", {})}
     for entry in manifest["artifacts"]:
         if entry["notebook"] == name:

@@ -15,7 +15,7 @@ direction at one point. Cost a step is unchanged, so at equal cost these draw in
 - EulerAncestral (Euler's method as in 2206.00364, the noise as in DDPM, 2006.11239): goes further down than Euler and
   adds fresh noise. That forgives errors of earlier steps, and gives up convergence: more steps give another picture.
 - DPM-Solver++ 2M (2211.01095) and UniPC (2302.04867): remember the last evaluations and bend the pieces. They save most
-  of the steps where the curve is smooth; in very few steps the bend is a guess.
+  of the steps where the curve is smooth; in very few steps the bend is a guess. On flow matching diffusers has both.
 
 **Cheaper steps** (`accelerators`, `distrifusion`). The sampler stays; a step computes less of the UNet, or less a
 device.

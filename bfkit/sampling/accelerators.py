@@ -10,7 +10,7 @@ from diffusers.models.attention import BasicTransformerBlock
 
 from bfkit.extras import extra
 
-from .hooks import drawing_stage, find_unet, restored
+from .hooks import DoesNotApply, drawing_stage, find_unet, restored
 
 INPUTS = ("sample", "timestep", "encoder_hidden_states")  # the UNet's arguments that both packages expect by position
 MOST_MERGED = 0.75  # of each 2 x 2 tokens, one always stays
@@ -45,11 +45,11 @@ def deep_cache(pipe: DiffusionPipeline, interval: int = 3, branch: int = 0) -> I
 
 
 def _shallowest_attention(unet: UNet2DConditionModel) -> int:
-    """How many times smaller than the latent the largest map is that has transformer blocks; ValueError if none has."""
+    """How much smaller than the latent its largest map with transformer blocks is; ``DoesNotApply`` without one."""
     for level, block in enumerate(unet.down_blocks):
         if any(isinstance(part, BasicTransformerBlock) for part in block.modules()):
             return 2**level
-    raise ValueError("ToMe merges tokens of transformer blocks, and this UNet has none going down: choose DeepCache")
+    raise DoesNotApply("ToMe merges tokens of transformer blocks, and this UNet has none going down: choose DeepCache")
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def tome(pipe: DiffusionPipeline, ratio: float = 0.5) -> Iterator[DiffusionPipel
     def prepare(_: UNet2DConditionModel, args: tuple[Any, ...]) -> None:
         height, width = (-(-size // smaller) for size in args[0].shape[-2:])
         if int(height * width * ratio) < 1:
-            raise ValueError(f"ToMe merges none of {height} x {width} tokens at ratio {ratio}: choose a larger one")
+            raise DoesNotApply(f"ToMe merges none of {height} x {width} tokens at ratio {ratio}: choose a larger one")
         # tomesd draws from a copy of the global generator, which would tie a picture to what was drawn before it
         generator.manual_seed(int(args[1]))
 

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
 
 from .generate import Conditioning, embed, sample
+from .hooks import replaced
 
 SHORTEST_WINDOW = 0.5  # seconds
 
@@ -30,19 +32,13 @@ def first_inputs(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments of the denoiser's first call when pictures are drawn, whatever the pipeline's family."""
     module, seen = denoiser(pipe, profile), []
-    forward = module.forward
 
     def look(*args: Any, **kwargs: Any) -> None:
         seen.append((args, kwargs))
         raise _Seen
 
-    module.forward = look
-    try:
+    with replaced(module, "forward", look), suppress(_Seen):
         sample(pipe, profile, conditions, 2)
-    except _Seen:
-        pass
-    finally:
-        module.forward = forward
     return seen[0]
 
 

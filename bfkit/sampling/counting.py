@@ -11,6 +11,8 @@ from diffusers import DiffusionPipeline
 from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
 
+from .hooks import replaced
+
 
 def _same(one: Any, other: Any) -> bool:
     """True if two nests of arguments hold the same values, bit for bit."""
@@ -51,6 +53,15 @@ class Evaluations:
         made, self.made, self._begins = self.made, 0, True
         return made
 
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is sampled while entered is counted, but neither shared nor remembered."""
+        shares, self.share_first = self.share_first, False
+        try:
+            yield
+        finally:
+            self.share_first = shares
+
     def evaluate(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the denoiser, or remember."""
         begins, self._begins = self._begins and self.share_first, False
@@ -69,8 +80,5 @@ def counting(pipe: DiffusionPipeline, profile: Profile, share_first: bool = Fals
     """Count the denoiser's evaluations while entered; see ``Evaluations``."""
     module, count = denoiser(pipe, profile), Evaluations(share_first)
     forward = module.forward
-    module.forward = lambda *args, **kwargs: count.evaluate(forward, *args, **kwargs)
-    try:
+    with replaced(module, "forward", lambda *args, **kwargs: count.evaluate(forward, *args, **kwargs)):
         yield count
-    finally:
-        module.forward = forward

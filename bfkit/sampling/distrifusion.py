@@ -33,7 +33,7 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
-from .hooks import drawing_stage, find_unet, restored
+from .hooks import DoesNotApply, drawing_stage, find_unet, restored
 
 WARMUP = 5  # the paper's first step and four more
 
@@ -71,12 +71,12 @@ def _check_layers(unet: UNet2DConditionModel) -> None:
         usual = usual and layer.padding_mode == "zeros" and layer.padding != "same" and layer.padding[0] == 1
         fused = isinstance(layer, Attention) and layer.fused_projections
         if (wide and not usual) or fused:
-            raise ValueError(
+            raise DoesNotApply(
                 "DistriFusion splits 3 x 3 convolutions padded by 1 and attention whose projections are not fused, and "
                 f"{name} of this UNet is neither: choose another UNet, or call unfuse_qkv_projections"
             )
     if unet.config["center_input_sample"]:
-        raise ValueError("DistriFusion needs a UNet without center_input_sample: choose another one")
+        raise DoesNotApply("DistriFusion needs a UNet without center_input_sample: choose another one")
 
 
 def _reads_the_picture(attention: Attention) -> bool:
@@ -173,7 +173,7 @@ class _Split:
         if height % (self.patches * self.scale):
             usable = [count for count in range(2, self.patches) if not height % (count * self.scale)]
             way_out = f"the largest smaller number that does is {usable[-1]}" if usable else "choose another height"
-            raise ValueError(
+            raise DoesNotApply(
                 f"{self.patches} patches do not divide the {height / self.scale:g} rows of this picture at the UNet's "
                 f"lowest resolution: {way_out}"
             )

@@ -1,22 +1,48 @@
-"""What the accelerators share: finding the UNet they hook into, and putting it back as it was."""
+"""Reaching into a pipeline: its stages, its UNet, something else in a method's place; all as it was afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 
+from bfkit.profiles import PROFILES
+
+STAGES = {profile.family.picture_stage for profile in PROFILES.values()} - {""}  # where combined pipelines draw
+
+
+class DoesNotApply(ValueError):
+    """A system by which this pipeline cannot draw, or not at this size or budget; the sentence says why."""
+
 
 def drawing_stage(pipe: DiffusionPipeline) -> DiffusionPipeline:
     """The pipeline that holds the scheduler and calls the denoiser: of a combined pipeline, its second half."""
-    return getattr(pipe, "decoder_pipe", pipe)
+    return next((getattr(pipe, stage) for stage in STAGES if hasattr(pipe, stage)), pipe)
+
+
+@contextmanager
+def replaced(module: torch.nn.Module, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Another method in a module's place while entered."""
+    own, before = name in vars(module), getattr(module, name)
+    setattr(module, name, method)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(module, name, before)
+        else:
+            delattr(module, name)
 
 
 def find_unet(pipe: DiffusionPipeline, name: str) -> UNet2DConditionModel:
-    """The pipeline's UNet; ValueError, in an accelerator's name, if there is none or its forward is not its own."""
+    """The pipeline's UNet; ``DoesNotApply``, in an accelerator's name, if there is none.
+
+    ValueError if its forward is not its own.
+    """
     unet = getattr(drawing_stage(pipe), "unet", None)
     if not isinstance(unet, UNet2DConditionModel):
-        raise ValueError(
+        raise DoesNotApply(
             f"{name} works inside a UNet and {type(pipe).__name__} has none: choose a pipeline of Stable Diffusion or "
             "SDXL, or an accelerator that changes the sampler alone"
         )

@@ -16,6 +16,7 @@ from .accelerators import deep_cache, tome
 from .cost import flop_counter
 from .distrifusion import WARMUP, distrifusion
 from .generate import MAX_STEPS, check_steps, embed, sample
+from .hooks import DoesNotApply
 from .samplers import ddim, dpm_solver, euler_ancestral, unipc
 
 
@@ -32,6 +33,7 @@ class System:
     needs: str
     timesteps: str  # how they are spaced
     settings: Mapping[str, Any] = field(default_factory=dict)
+    in_denoiser: bool = False  # changes what a step computes: torch.compile and it do not go together
 
     def __call__(self, pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
         return self.enter(pipe, **self.settings)
@@ -48,20 +50,22 @@ class System:
 
 
 _BETAS = "a pipeline trained with a noise schedule of betas, not by flow matching"
+_EITHER = "a pipeline trained with a noise schedule of betas, or by flow matching"
 _UNET = "a pipeline with a UNet"
 _ONWARDS = "steps + 1 values evenly from 999 to 0, rounded, the last one left out; then no noise"
+_ON_FLOW = f"{_ONWARDS}; on a flow likewise, not rounded, then shifted as the pipeline shifts"
 _SYSTEMS = (
     System("DDIM", "2010.02502", ddim, _BETAS, _ONWARDS),
     System("EulerAncestral", "2206.00364", euler_ancestral, f"{_BETAS}; one generator a picture",
            "steps values evenly from 999 to 0; a single one is 999"),
-    System("DPM-Solver++ 2M", "2211.01095", dpm_solver, _BETAS, _ONWARDS),
-    System("UniPC", "2302.04867", unipc, _BETAS, _ONWARDS),
+    System("DPM-Solver++ 2M", "2211.01095", dpm_solver, _EITHER, _ON_FLOW),
+    System("UniPC", "2302.04867", unipc, _EITHER, _ON_FLOW),
     System("DeepCache", "2312.00858", deep_cache, f"{_UNET}; the package DeepCache", "the pipeline's",
-           {"interval": 3, "branch": 0}),
+           {"interval": 3, "branch": 0}, in_denoiser=True),
     System("ToMe", "2303.17604", tome, f"{_UNET} and transformer blocks in it; the package tomesd", "the pipeline's",
-           {"ratio": 0.5}),
+           {"ratio": 0.5}, in_denoiser=True),
     System("DistriFusion", "2402.19481", distrifusion, f"{_UNET}, its lowest resolution divisible by the patches",
-           "the pipeline's", {"patches": 2, "warmup": WARMUP}),
+           "the pipeline's", {"patches": 2, "warmup": WARMUP}, in_denoiser=True),
 )  # fmt: skip
 SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system in _SYSTEMS})
 
@@ -99,13 +103,13 @@ class Cost:
         return self.tflops(steps) / self.devices
 
     def steps(self, tflops: float) -> int:
-        """The largest number of steps in which a picture costs at most ``tflops``; ValueError if that is none."""
+        """The largest number of steps in which a picture costs at most ``tflops``; ``DoesNotApply`` if that is none."""
         if not (tflops > 0 and math.isfinite(tflops)):
             raise ValueError(f"a budget must be a positive number of TFLOPs a picture; got {tflops}")
         cycles, rest = divmod(tflops * (1 + 1e-9), sum(self.cycle))  # sums of the same terms differ by rounding
         steps = int(cycles) * len(self.cycle) + sum(total <= rest for total in itertools.accumulate(self.cycle))
         if not steps:
-            raise ValueError(f"a budget of {tflops:.4g} TFLOPs a picture pays for no step of {self.cycle[0]:.4g}")
+            raise DoesNotApply(f"a budget of {tflops:.4g} TFLOPs a picture pays for no step of {self.cycle[0]:.4g}")
         return min(steps, MAX_STEPS)
 
 

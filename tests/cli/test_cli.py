@@ -6,10 +6,11 @@ import sys
 
 import polars as pl
 import pytest
+import torch
 from PIL import Image
 
 from bfkit import cli, study
-from bfkit.dataset.table import noted_hardware, read_scores
+from bfkit.dataset.table import noted_hardware, read_metadata, read_scores
 from bfkit.devices import hardware
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import PROFILES
@@ -31,6 +32,16 @@ def test_steps_notes_an_unknown_word_and_still_answers(capsys):
     assert run("steps", "a zebra on a white wall") == 0
     output = capsys.readouterr()
     assert "note:" in output.err and "'zebra'" in output.err and "a zebra on a white wall" in output.out
+
+
+def test_dataset_says_how_many_pictures_are_broken_and_notes_them_in_the_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bfkit.metrics.scorer.l_snr", lambda images, _: torch.full((len(images),), torch.nan))
+    out, table = tmp_path / "dataset", tmp_path / "scores.parquet"
+    assert run("dataset", "--prompts", 1, "--steps", 1, 2, "--out", out, "--table", table) == 0
+    said = capsys.readouterr().out
+    assert "1 shards in" in said and ": 0 rows" in said
+    assert f"8 broken pictures are left out: which and why stands in {out / 'failures.csv'}" in said
+    assert len(pl.read_csv(out / "failures.csv")) == len(read_metadata(table)["failures"]) == 8
 
 
 def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, capsys):

@@ -169,11 +169,20 @@ def test_several_processes_make_the_same_rows(tmp_path, brief, finished):
     assert_same_rows(read_scores(tmp_path), read_scores(finished), tolerance=2e-4)
 
 
-def test_workers_take_the_gpus_of_a_machine_in_turn(monkeypatch):
+def test_each_worker_has_a_gpu_of_its_own_and_there_are_no_more_workers_than_that(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [local._nth_device("cuda", place) for place in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert local.most_workers("cuda") == (2, "cuda is 2 GPUs, and each serves one worker")
+    assert local.most_workers("cuda:1") == (1, "cuda:1 is 1 GPU, and each serves one worker")
+    assert [local._nth_device("cuda", place) for place in range(2)] == ["cuda:0", "cuda:1"]
     assert local._nth_device("cuda:1", 0) == "cuda:1"
     assert local._nth_device("cpu", 5) == "cpu"
+
+
+def test_more_workers_than_cores_are_not_started_and_that_is_said(tmp_path, brief, finished, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    with pytest.warns(UserWarning, match="^1 instead of 6 workers: there is 1 CPU core$"):
+        build_dataset(brief, PROMPTS, tmp_path, workers=8)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
 
 
 @pytest.mark.slow

@@ -11,17 +11,22 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from dataset_helpers import assert_same_rows, contents, shard_files
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from open_clip.coca_model import CoCa
+from transformers import CLIPTextModel
 
 from bfkit import files
-from bfkit.dataset import shards
+from bfkit.dataset import failures, shards
 from bfkit.dataset.build import build_dataset
+from bfkit.dataset.executors import work
 from bfkit.dataset.measure import picture_path
-from bfkit.dataset.table import read_scores
+from bfkit.dataset.table import ORDER, read_metadata, read_scores
 from bfkit.mini.world import captioned_scenes
+from bfkit.models.perceptual import PerceptualEmbedder
 
 PROMPTS = list(captioned_scenes(8, seed=3))  # four shards of two
 BRIEF = {"seeds": (0,), "step_counts": (1, 2), "batch": 2}
@@ -285,29 +290,124 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path, brief, finished):
     assert_same_rows(read_scores(kept), read_scores(finished), tolerance=2e-4)
 
 
+# --- too little memory ----------------------------------------------------------------------------------------------
+
+SHORT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+CUDA = torch.AcceleratorError("CUDA error: out of memory")
+CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+CUDNN = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+
+def run_short(monkeypatch, owner: type, name: str, error: RuntimeError) -> list[int]:
+    """Let a method fail wherever it is first called in a data set from now on, and forget what was loaded before."""
+    method, raised = getattr(owner, name), []
+
+    def limited(self, *args, **kwargs):
+        if not raised:
+            raised.append(1)
+            raise error
+        return method(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, name, limited)
+    monkeypatch.setattr(work, "_LOADED", {})
+    return raised
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [(CLIPTextModel, "forward", CUBLAS), (UNet2DConditionModel, "forward", SHORT), (AutoencoderKL, "decode", CUDNN),
+     (PerceptualEmbedder, "embed", CUDA), (CoCa, "_encode_image", SHORT)],
+    ids=["embedding", "denoising", "decoding", "scoring", "captioning"],
+)  # fmt: skip
+def test_a_lack_of_memory_at_work_changes_no_row(tmp_path, brief, finished, monkeypatch, owner, name, error):
+    """But for the last digit, which depends on how many are computed at once."""
+    raised = run_short(monkeypatch, owner, name, error)
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert raised
+    assert_same_rows(read_scores(tmp_path), read_scores(finished), tolerance=1e-5)
+
+
+def test_a_lack_of_memory_while_loading_changes_no_row(tmp_path, brief, finished, monkeypatch):
+    raised = [run_short(monkeypatch, PerceptualEmbedder, "to", CUBLAS),
+              run_short(monkeypatch, DiffusionPipeline, "to", SHORT)]  # fmt: skip
+    with pytest.warns(UserWarning, match="its text models and its denoiser take turns there"):
+        build_dataset(brief, PROMPTS, tmp_path)
+    assert all(raised)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+def test_rows_of_what_fits_are_those_of_a_run_at_that_size(tmp_path, brief, monkeypatch):
+    """Bit for bit: nothing of the attempts that failed is left."""
+    forward = UNet2DConditionModel.forward
+
+    def limited(self, sample, *args, **kwargs):
+        if len(sample) > 2:  # one picture with guidance
+            raise SHORT
+        return forward(self, sample, *args, **kwargs)
+
+    build_dataset(replace(brief, batch=1), PROMPTS[:4], tmp_path / "one by one")
+    monkeypatch.setattr(UNet2DConditionModel, "forward", limited)
+    monkeypatch.setattr(work, "_LOADED", {})
+    build_dataset(brief, PROMPTS[:4], tmp_path / "as many as fit", keep_images=True)
+    assert_same_rows(read_scores(tmp_path / "as many as fit"), read_scores(tmp_path / "one by one"))
+
+
 # --- a broken picture -----------------------------------------------------------------------------------------------
 
 
-def test_a_nan_picture_is_named_after_all_other_shards_are_finished(tmp_path, brief, finished, monkeypatch):
-    with monkeypatch.context() as patch:
-        decode, calls = AutoencoderKL.decode, iter(range(100))
+def spoil_decoding(monkeypatch, broken) -> None:
+    """Put NaN into the second picture of each decoding for which ``broken(number, latents)``."""
+    decode, calls = AutoencoderKL.decode, iter(range(1000))
 
-        def broken_once(self, *args, **kwargs):
-            decoded = decode(self, *args, **kwargs)
-            if next(calls) == 3:  # of the second shard, the one-step pictures
-                decoded[0][1] = torch.nan
-            return decoded
+    def spoiled(self, latents, *args, **kwargs):
+        decoded = decode(self, latents, *args, **kwargs)
+        if broken(next(calls), latents):
+            decoded[0][-1, 0, 3, 3] = torch.nan
+        return decoded
 
-        patch.setattr(AutoencoderKL, "decode", broken_once)
-        with pytest.raises(ValueError, match=r"the picture of '.+', seed 0, 1 steps is broken: .*; 1 of 4 shards") as e:
-            build_dataset(brief, PROMPTS, tmp_path)
-    assert "\n" not in str(e.value)
-    assert sum(repr(prompt) in str(e.value) for prompt in PROMPTS) == 1
-    before = contents(tmp_path)
-    assert len(before) == len(shard_files(tmp_path)) == 3
+    monkeypatch.setattr(AutoencoderKL, "decode", spoiled)
+
+
+def test_a_picture_that_is_broken_once_is_decoded_again(tmp_path, brief, finished, monkeypatch):
+    spoil_decoding(monkeypatch, lambda number, _: number == 3)
     build_dataset(brief, PROMPTS, tmp_path)
+    assert_same_rows(read_scores(tmp_path), read_scores(finished), tolerance=1e-5)
+    assert not (tmp_path / "failures.csv").exists()
+
+
+def test_pictures_that_stay_broken_are_listed_and_left_out_and_the_data_set_is_finished(
+    tmp_path, brief, finished, monkeypatch
+):
+    first = []
+
+    def broken(_: int, latents: torch.Tensor) -> bool:
+        """One picture for ever: the last one of the first decoding that a resumed run would not do again."""
+        first.append(latents[-1].clone()) if not first else None
+        return torch.allclose(latents[-1], first[0], atol=1e-3)
+
+    with monkeypatch.context() as patch:
+        spoil_decoding(patch, broken)
+        build_dataset(brief, PROMPTS, tmp_path, keep_images=True)
+    listed = pl.read_csv(tmp_path / "failures.csv")
+    assert listed.columns == ["prompt_id", "prompt", "seed", "steps", "reason"]
+    lost = list(listed.select("prompt_id", "seed", "steps").iter_rows())
+    assert len(lost) == 2, "the target and what would be compared with it"
+    assert {PROMPTS[key] for key, *_ in lost} == set(listed["prompt"]) and len(set(listed["prompt"])) == 1
+    rows = read_scores(tmp_path)
+    expected = read_scores(finished).join(listed.cast(failures.SCHEMA), on=ORDER, how="anti", maintain_order="left")
+    assert_same_rows(rows, expected)
+    assert len(list((tmp_path / "pictures").rglob("*.webp"))) == len(rows) == 14
+    before = contents(tmp_path)
+    fail_at_call(monkeypatch, 0)
+    build_dataset(brief, PROMPTS, tmp_path, keep_images=True)
+    assert contents(tmp_path) == before, "a shard that lacks a broken picture is finished"
+    files_left = shard_files(tmp_path)
+    damaged = next(path for path in files_left if read_metadata(path)["failures"])
+    damaged.unlink()
+    monkeypatch.undo()
+    build_dataset(brief, PROMPTS, tmp_path)
+    assert not (tmp_path / "failures.csv").exists(), "whole again, once its shard was made again"
     assert_same_rows(read_scores(tmp_path), read_scores(finished))
-    assert before.items() <= contents(tmp_path).items()
 
 
 # --- two runs at once -----------------------------------------------------------------------------------------------

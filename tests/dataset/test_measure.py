@@ -1,4 +1,4 @@
-"""A shard's rows do not depend on batches, memory or kept pictures; broken pictures are named."""
+"""A shard's rows do not depend on batches, memory or kept pictures; broken pictures are mended or left out."""
 
 from dataclasses import replace
 
@@ -10,12 +10,12 @@ from PIL import Image
 from polars.testing import assert_frame_equal
 
 from bfkit import paper
-from bfkit.dataset.measure import BrokenPicture, measure_prompts, picture_path
+from bfkit.dataset.measure import measure_prompts, picture_path
 from bfkit.dataset.table import SCHEMA
 from bfkit.metrics.l_snr import LUMA
 from bfkit.models.pipelines import load_pipeline
 from bfkit.sampling.cost import tflops_per_evaluation
-from bfkit.sampling.generate import generate
+from bfkit.sampling.generate import embed, generate, sample
 
 PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park"]
 
@@ -29,7 +29,7 @@ def own_pipe(random_profile):
 @pytest.fixture
 def rows(own_pipe, scorer, random_profile):
     def measure(**changes) -> pl.DataFrame:
-        return measure_prompts(own_pipe, scorer, replace(random_profile, **changes), PROMPTS, 5, tflops=2.0)
+        return measure_prompts(own_pipe, scorer, replace(random_profile, **changes), PROMPTS, 5, tflops=2.0)[0]
 
     return measure
 
@@ -111,24 +111,103 @@ def test_another_error_of_the_denoiser_is_not_taken_for_a_lack_of_memory(rows, o
         rows()
 
 
-def test_a_picture_with_values_that_are_no_numbers_is_named(rows, own_pipe):
-    decode = own_pipe.vae.decode
+def break_prompt(pipe, text: torch.Tensor, steps: int) -> None:
+    """Let the denoiser answer one text's rows with NaN, whenever a picture is drawn in that many steps."""
+    forward = pipe.unet.forward
 
-    def poisoned(latents, *args, **kwargs):
-        images = decode(latents, *args, **kwargs)
-        if len(own_pipe.scheduler.timesteps) == 2:
-            images[0][-1, 0, 3, 3] = torch.nan
-        return images
+    def broken(sample, timestep, *args, encoder_hidden_states, **kwargs):
+        output = forward(sample, timestep, *args, encoder_hidden_states=encoder_hidden_states, **kwargs)
+        rows = torch.isclose(encoder_hidden_states, text.to(encoder_hidden_states.dtype), atol=1e-4).flatten(1).all(1)
+        if len(pipe.scheduler.timesteps) == steps:
+            output[0][rows] = torch.nan
+        return output
 
-    own_pipe.vae.decode = poisoned
-    with pytest.raises(BrokenPicture, match=r"the picture of 'two red circles on a beach', seed 1, 2 steps is broken"):
-        rows(batch=4)  # the fourth picture is the second prompt's second seed
+    pipe.unet.forward = broken
+
+
+def failed(own_pipe, scorer, profile) -> tuple[pl.DataFrame, list]:
+    rows, failures = measure_prompts(own_pipe, scorer, profile, PROMPTS, 5, tflops=2.0)
+    return rows, failures.rows()
+
+
+def test_broken_pictures_are_left_out_with_a_reason_and_their_neighbours_stay(own_pipe, scorer, random_profile, rows):
+    undisturbed = rows()
+    text = embed(own_pipe, random_profile, [PROMPTS[1]], [0]).texts["prompt_embeds"]
+    break_prompt(own_pipe, text, steps=2)
+    table, failures = failed(own_pipe, scorer, random_profile)
+    reason = "it has values that are no numbers, drawn in float32 too"
+    assert failures == [(6, PROMPTS[1], seed, 2, reason) for seed in random_profile.seeds]
+    assert_same_rows(table, undisturbed.filter((pl.col("prompt_id") != 6) | (pl.col("steps") != 2)))
+
+
+def test_without_its_target_nothing_is_known_of_a_picture(own_pipe, scorer, random_profile):
+    text = embed(own_pipe, random_profile, [PROMPTS[0]], [0]).texts["prompt_embeds"]
+    break_prompt(own_pipe, text, steps=4)
+    profile = replace(random_profile, seeds=(1,))
+    table, failures = failed(own_pipe, scorer, profile)
+    assert table["prompt_id"].unique().sort().to_list() == [6, 7]
+    without = "the picture that it is compared with is broken"
+    assert [(key, steps, why) for key, _, _, steps, why in failures] == [
+        (5, 1, without), (5, 2, without), (5, 4, "it has values that are no numbers, drawn in float32 too")
+    ]  # fmt: skip
+
+
+def test_a_picture_that_cannot_be_scored_is_left_out(own_pipe, scorer, random_profile):
+    calls = []
+
+    def embed_perceptual(images: torch.Tensor) -> torch.Tensor:
+        seen = scorer.embed_perceptual(images)
+        calls.append(len(images))
+        if len(calls) == 3:  # after the probe and the targets
+            seen[1] = torch.nan
+        return seen
+
+    own = replace(scorer, embed_perceptual=embed_perceptual)
+    table, failures = failed(own_pipe, own, replace(random_profile, batch=6))
+    assert failures == [(5, PROMPTS[0], 1, 2, "its scores are no numbers")]
+    assert len(table) == 17
+
+
+def test_what_overflows_in_half_precision_is_drawn_in_float32(scorer, random_profile):
+    half = load_pipeline(replace(random_profile, dtype="float16"))
+    with torch.no_grad():
+        half.unet.conv_in.weight *= 30_000  # the blocks normalise what comes in, but its squares pass 65504
+        half.unet.conv_in.bias *= 30_000
+    exact = load_pipeline(replace(random_profile, dtype="float16"))
+    exact.unet.load_state_dict(half.unet.state_dict())
+    exact.to(torch.float32)
+    conditions = embed(half, random_profile, PROMPTS[:1], [0])
+    assert not torch.isfinite(sample(half, random_profile, conditions, 2)).all(), "it does overflow"
+    table, failures = failed(half, scorer, random_profile)
+    assert not failures
+    assert {part.dtype for part in (half.unet, half.vae, half.text_encoder)} == {torch.float16}
+    expected, _ = measure_prompts(exact, scorer, random_profile, PROMPTS, 5, tflops=2.0)
+    assert_same_rows(table.drop("evals", "tflops"), expected.drop("evals", "tflops"), tolerance=0.02)
+    made = dict(table.select("steps", "evals").unique().iter_rows())
+    assert made == {4: 4, 2: 2, 1: 1}, "each drawn again, and the first evaluation is not shared"
+
+
+def test_a_device_that_holds_no_picture_says_so_before_the_long_draw(own_pipe, scorer, random_profile, monkeypatch):
+    steps, forward = [], own_pipe.unet.forward
+
+    def counted(*args, **kwargs):
+        steps.append(len(own_pipe.scheduler.timesteps))
+        return forward(*args, **kwargs)
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    own_pipe.unet.forward = counted
+    monkeypatch.setattr(own_pipe.vae, "decode", full)
+    with pytest.raises(ValueError, match="too little memory for one picture of mini"):
+        measure_prompts(own_pipe, scorer, random_profile, PROMPTS, 5, tflops=2.0)
+    assert set(steps) == {1}
 
 
 def test_pictures_are_kept_if_asked_for(own_pipe, scorer, random_profile, tmp_path):
     tflops = tflops_per_evaluation(own_pipe, random_profile)
-    table = measure_prompts(own_pipe, scorer, random_profile, PROMPTS[:2], 5, tflops, keep=tmp_path)
-    assert_same_rows(table, measure_prompts(own_pipe, scorer, random_profile, PROMPTS[:2], 5, tflops))
+    table, _ = measure_prompts(own_pipe, scorer, random_profile, PROMPTS[:2], 5, tflops, keep=tmp_path)
+    assert_same_rows(table, measure_prompts(own_pipe, scorer, random_profile, PROMPTS[:2], 5, tflops)[0])
     expected = {picture_path(tmp_path, i, s, t) for i in (5, 6) for s in random_profile.seeds for t in (1, 2, 4)}
     assert set(tmp_path.rglob("*.webp")) == expected
     drawn = generate(own_pipe, [PROMPTS[1]], 2, profile=random_profile, seeds=[1])[0].permute(1, 2, 0).numpy()

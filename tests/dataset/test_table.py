@@ -14,6 +14,7 @@ from bfkit.dataset.curves import dense_curves, interpolate, long_curves, mean_cu
 from bfkit.dataset.table import (
     ORDER,
     SCHEMA,
+    complete_prompts,
     encode_table,
     held_out_ids,
     noted_hardware,
@@ -200,11 +201,20 @@ def test_a_prompt_without_one_of_the_step_counts_is_left_out_of_both_parts_with_
     training, held_out = split_by_prompt(table)
     gone = held_out["prompt_id"][0]
     gap = table.filter(~((pl.col("prompt_id") == training["prompt_id"][0]) & (pl.col("steps") == 2)))
-    with pytest.warns(UserWarning, match="1 of 12 prompts lack some of the step counts and are left out, 'prompt "):
+    with pytest.warns(UserWarning, match="1 of 12 prompts lack some of the pictures and are left out, 'prompt "):
         others, same = split_by_prompt(gap)
     assert same.equals(held_out), "which prompts are held out does not change"
     assert set(others["prompt_id"]) == set(training["prompt_id"]) - {training["prompt_id"][0]}
     assert gone in held_out_ids(gap)
+
+
+def test_one_broken_picture_leaves_its_prompt_out_and_every_other_has_all_its_seeds():
+    table = synthetic(12)
+    gap = table.filter(~((pl.col("prompt_id") == 3) & (pl.col("steps") == 2) & (pl.col("seed") == 1)))
+    with pytest.warns(UserWarning, match="1 of 12 prompts lack some of the pictures"):
+        whole = complete_prompts(gap)
+    assert whole.equals(table.filter(pl.col("prompt_id") != 3))
+    assert complete_prompts(table).equals(table)
 
 
 def test_too_few_prompts_to_hold_some_out_are_told_so():

@@ -1,24 +1,22 @@
-"""Every system draws the same pictures at OURS' cost, against the right reference; a run goes on where it was."""
+"""Every system draws the same pictures at OURS' cost, against the right reference."""
 
 from dataclasses import replace
 
+import families
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
-from bfkit.dataset.table import noted_hardware
-from bfkit.devices import hardware
-from bfkit.evaluation import compare as room
 from bfkit.evaluation.compare import (
+    PLAIN,
     SCHEMA,
-    Lab,
     combination_entries,
-    measure,
-    plain_targets,
+    count_costs,
     table2_entries,
     uniform_steps,
 )
+from bfkit.evaluation.compare_pictures import Lab, broken, measure, plain_targets
 from bfkit.metrics.inception import inception_score
 from bfkit.models.pipelines import load_pipeline
 from bfkit.sampling.generate import generate
@@ -37,13 +35,25 @@ def lab(random_profile, scorer) -> Lab:
 
 
 @pytest.fixture(scope="module")
-def plans(lab):
-    return {plan.system: plan for plan in table2_entries(lab.pipe, lab.profile, STEPS)}
+def costs(lab):
+    found, absent = count_costs(lab.pipe, lab.profile)
+    assert not absent, "on a UNet with betas every system applies"
+    return found
+
+
+@pytest.fixture(scope="module")
+def plans(costs):
+    return {plan.system: plan for plan in table2_entries(costs, STEPS).entries}
 
 
 @pytest.fixture(scope="module")
 def pairs(lab) -> list[tuple[int, str, int]]:
     return [(number, prompt, seed) for number, (prompt, _) in OURS.items() for seed in lab.profile.seeds]
+
+
+@pytest.fixture(scope="module")
+def targets(lab, pairs):
+    return plain_targets(lab, pairs)
 
 
 @pytest.mark.parametrize("steps", [[2, 4, 3], [7, 7], [1, 2], [5, 9, 30, 2, 2, 2, 41]])
@@ -67,8 +77,8 @@ def test_every_system_of_the_table_has_a_plan_that_costs_at_most_what_ours_does(
     assert plans["DeepCache"].reference_steps > 65, "cheaper steps pay for more of them"
 
 
-def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(lab):
-    plans = {(plan.system, plan.share): plan for plan in combination_entries(lab.pipe, lab.profile, STEPS)}
+def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(costs):
+    plans = {(plan.system, plan.share): plan for plan in combination_entries(costs, STEPS)}
     assert len(plans) == 2 * 4 * 3
     for (name, share), plan in plans.items():
         other = plans[name.replace("OURS", "UNIFORM"), share]
@@ -79,8 +89,40 @@ def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(lab):
     assert plans["OURS + DeepCache", 1.0].cost.tflops(6) < plans["OURS + plain", 1.0].cost.tflops(6)
 
 
-def test_ours_is_measured_on_the_plain_pipelines_pictures(lab, plans, pairs):
-    frame = measure(lab, plans["OURS"], pairs, plain_targets(lab, pairs))
+@pytest.mark.filterwarnings("ignore:.*callback_steps.*:FutureWarning")  # diffusers' combined Kandinsky calls so
+@pytest.mark.parametrize(
+    ("family", "apply"),
+    [
+        ("flux", ["DPM-Solver++ 2M", "UniPC"]),
+        ("pixart", ["DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC"]),
+        ("kandinsky", ["DPM-Solver++ 2M", "UniPC", "DeepCache", "DistriFusion"]),
+    ],
+)
+def test_in_every_family_what_applies_is_priced_and_the_rest_has_a_reason(family, apply, tmp_path):
+    profile = families.save_tiny(family, tmp_path)
+    found, absent = count_costs(load_pipeline(profile), profile)
+    assert list(found) == [PLAIN, *apply]
+    assert sorted([*apply, *absent]) == sorted(SYSTEMS)
+    assert all(name in reason for name, reason in absent.items())
+
+
+def test_a_system_that_a_budget_pays_no_step_of_is_left_out_with_that_reason(costs):
+    """DistriFusion's first step is a little dearer than the plain one."""
+    found = table2_entries(costs, dict.fromkeys(STEPS, 1))
+    assert list(found.absent) == ["DistriFusion"]
+    assert "pays for no step of" in found.absent["DistriFusion"]
+    assert [entry.system for entry in found.entries] == ["OURS", "UNIFORM", "REFERENCE", *SYSTEMS][:-1]
+
+
+def test_combinations_are_of_what_applies(costs):
+    known = {name: costs[name] for name in (PLAIN, "ToMe", "DDIM")}
+    assert {plan.system for plan in combination_entries(known, STEPS)} == {
+        f"{dealt} + {name}" for dealt in ("OURS", "UNIFORM") for name in (PLAIN, "ToMe")
+    }
+
+
+def test_ours_is_measured_on_the_plain_pipelines_pictures(lab, plans, pairs, targets):
+    frame = measure(lab, plans["OURS"], pairs, targets)
     assert frame.schema == SCHEMA
     assert frame.select("prompt_id", "prompt", "seed").rows() == pairs
     assert dict(frame.select("prompt", "steps").unique().iter_rows()) == STEPS
@@ -97,9 +139,8 @@ def test_ours_is_measured_on_the_plain_pipelines_pictures(lab, plans, pairs):
     assert row["reference_steps"] == 6
 
 
-def test_another_system_is_measured_against_a_reference_of_its_own(lab, plans, pairs):
+def test_another_system_is_measured_against_a_reference_of_its_own(lab, plans, pairs, targets):
     plan = replace(plans["EulerAncestral"], reference_steps=5)
-    targets = plain_targets(lab, pairs)
     frame = measure(lab, plan, pairs, targets)
     with SYSTEMS["EulerAncestral"](lab.pipe):
         steps = plan.steps[pairs[0][1]]
@@ -111,35 +152,36 @@ def test_another_system_is_measured_against_a_reference_of_its_own(lab, plans, p
     assert frame["d_sim"][0] != pytest.approx(frame["d_sim_plain"][0], abs=1e-4)
 
 
-def test_a_system_measured_against_its_very_picture_is_perfect(lab, plans, pairs):
+def test_a_system_measured_against_its_very_picture_is_perfect(lab, plans, pairs, targets):
     plan = replace(plans["UniPC"], steps=dict.fromkeys(STEPS, 4), reference_steps=4)
-    frame = measure(lab, plan, pairs, plain_targets(lab, pairs))
+    frame = measure(lab, plan, pairs, targets)
     assert frame["d_sim"].abs().max() < 1e-5
     assert frame["i_clip"].min() > 1 - 1e-5
 
 
-def test_a_comparison_goes_on_where_it_was_and_makes_again_what_was_asked_otherwise(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "SYSTEMS", {"UniPC": SYSTEMS["UniPC"]})
-    monkeypatch.setattr(room, "COMBINED", ())
-    monkeypatch.setattr(room, "SHARES", (0.5, 1.0))
-    monkeypatch.setattr(room.paper, "REFERENCE_STEPS", 5)
-    made = []
-    whole = room.measure
-    monkeypatch.setattr(room, "measure", lambda lab, plan, *rest: made.append(plan.system) or whole(lab, plan, *rest))
-    ours = dict(list(OURS.items())[:2])
-    frame = room.compare(lab, ours, tmp_path)
-    combined = ["OURS + plain", "UNIFORM + plain"]
-    assert made == ["OURS", "UNIFORM", "REFERENCE", "UniPC", *combined, *combined]
-    assert frame["system"].unique(maintain_order=True).to_list() == [*made[:4], *combined]
-    assert frame.filter(pl.col("share") == 1)["d_sim"].to_list() == frame.head(8)["d_sim"].to_list(), "OURS, UNIFORM"
-    made.clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(room, "hardware", lambda device: {"device": "another machine"})
-        assert room.compare(lab, ours, tmp_path).equals(frame)
-    assert made == []
-    assert noted_hardware(tmp_path) == [hardware("cpu")], "of the machine that drew, not of the one that goes on"
-    room.compare(lab, {**ours, 8: (OURS[8][0], 2)}, tmp_path)
-    assert made == ["OURS", "UNIFORM", "UniPC", *combined, *combined], "REFERENCE is drawn in the same steps as before"
+def test_a_compiled_denoiser_draws_for_those_that_leave_its_steps_alone(lab, plans, pairs, targets):
+    calls, unet = [], lab.pipe.unet
+
+    def compiled(*args, **kwargs):
+        calls.append(1)
+        return type(unet).forward(unet, *args, **kwargs)
+
+    faster = replace(lab, compiled=compiled)
+    for name, uses in (("UniPC", True), ("DeepCache", False)):
+        plan = replace(plans[name], steps=dict.fromkeys(STEPS, 2), reference_steps=3)
+        rows = measure(faster, plan, pairs[:1], targets)
+        assert bool(calls) == uses
+        assert rows.drop("seconds").equals(measure(lab, plan, pairs[:1], targets).drop("seconds"))
+        calls.clear()
+
+
+def test_a_broken_picture_is_named(lab, plans, pairs, targets):
+    rows = measure(lab, plans["OURS"], pairs, targets)
+    assert broken(rows) is None
+    wrong = rows.with_columns(
+        i_clip=pl.when((pl.col("prompt_id") == 8) & (pl.col("seed") == 1)).then(float("nan")).otherwise("i_clip")
+    )
+    assert "'two red circles on a beach', seed 1, 4 steps by OURS is broken" in broken(wrong)
 
 
 def test_the_inception_score_is_that_of_its_definition():

@@ -16,8 +16,9 @@ import pytest
 from browsers import CHROMIUM, DRIVER, browsing
 
 from bfkit import paper
+from bfkit.dataset.build import build_dataset
 from bfkit.dataset.curves import dense_curves
-from bfkit.dataset.table import SCHEMA, read_scores, split_by_prompt
+from bfkit.dataset.table import SCHEMA, read_scores, split_by_prompt, tflops_per_step
 from bfkit.explorer.data import FIGURE_2, choose_prompts, gather
 from bfkit.explorer.page import script, write_explorer
 from bfkit.explorer.widget import Explorer, explore
@@ -248,6 +249,34 @@ def test_the_readings_can_be_changed_and_everything_put_back(browser, tmp_path):
     find(browser, "input[value=predicted]")[0].click()
     next(button for button in find(browser, "button") if button.text == "back to the start").click()
     assert browser.execute_script(MOVE, {}) == start
+
+
+@pytest.mark.parametrize("evaluations", [1, 2], ids=["one a step", "two a step"])
+def test_a_picture_of_its_own_costs_the_same_whether_the_table_shared_the_first_evaluation_or_not(evaluations):
+    """A shared evaluation is in the rows of the largest step count alone; drawn by itself, a picture pays for it."""
+    steps = (1, 2, 3, 5, 9)
+    evals = pl.col("steps").cast(pl.Int64) * evaluations
+    shared = evals - (pl.col("steps") < max(steps)).cast(pl.Int64)
+
+    def costs(made: pl.Expr) -> dict[str, list[float]]:
+        noted = {"evals": made, "tflops": 4.3 * made, "seconds": 0.2 + 0.1 * made}
+        return gather(table(steps=steps).with_columns(**noted).cast(SCHEMA), None, 1)["cost"]
+
+    expected = evaluations * np.arange(1, 10)
+    for made in (evals, shared):
+        assert costs(made)["tflops"] == pytest.approx(4.3 * expected, rel=1e-5)
+        assert costs(made)["seconds"] == pytest.approx(0.2 + 0.1 * expected, rel=1e-5)
+
+
+def test_what_is_drawn_now_and_what_is_shipped_cost_alike(random_profile, tmp_path):
+    """The shipped table was made before evaluations were shared; both say in ``evals`` what was really made."""
+    drawn = read_scores(build_dataset(replace(random_profile, seeds=(0,)), ["a red circle"], tmp_path)[0].path)
+    assert drawn["evals"].to_list() == [0, 1, 4]
+    shipped = read_scores(MINI.scores)
+    for frame in (drawn, shipped):
+        cost = gather(frame, None, 1)["cost"]["tflops"]
+        assert np.diff(cost) == pytest.approx(cost[0], rel=1e-4), "every step costs one evaluation, the first as well"
+        assert cost[0] == pytest.approx(tflops_per_step(frame), rel=1e-4)
 
 
 def test_strange_prompts_and_curves_that_never_plateau_are_shown_in_words(browser, tmp_path):

@@ -11,7 +11,7 @@ from bfkit import paper
 from bfkit.dataset.prompts import nearest_similarity
 from bfkit.dataset.shards import configuration
 from bfkit.dataset.table import read_metadata, read_scores, split_by_prompt
-from bfkit.evaluation import compare, prediction
+from bfkit.evaluation import compare, compare_pictures, prediction
 from bfkit.metrics.inception import load_classifier
 from bfkit.metrics.scorer import load_scorer
 from bfkit.mini import world
@@ -76,9 +76,9 @@ def test_rows_of_the_comparison_come_out_again(system, share, mini_scorer, mini_
     steps = dict(shipped.select("prompt", "steps").iter_rows())
     reference = 0 if sampler is None or share else shipped["reference_steps"][0]
     plan = compare.Entry(system, steps, reference, count_cost(mini_pipe, MINI, sampler), sampler, share)
-    lab = compare.Lab(mini_pipe, mini_scorer, load_classifier(MINI), MINI)
+    lab = compare_pictures.Lab(mini_pipe, mini_scorer, load_classifier(MINI), MINI)
     pairs = shipped.select("prompt_id", "prompt", "seed").rows()
-    again = compare.measure(lab, plan, pairs, compare.plain_targets(lab, pairs))
+    again = compare_pictures.measure(lab, plan, pairs, compare_pictures.plain_targets(lab, pairs))
     for name in ("l_snr", "d_sim", "d_sim_plain"):
         torch.testing.assert_close(again[name].to_torch(), shipped[name].to_torch(), rtol=0.05, atol=0.005)
     assert again["tflops"].to_list() == pytest.approx(shipped["tflops"].to_list())

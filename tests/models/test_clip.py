@@ -20,6 +20,7 @@ from bfkit.metrics.scorer import load_scorer
 from bfkit.mini.captions import VOCABULARY
 from bfkit.mini.render import draw
 from bfkit.mini.world import captioned_scenes
+from bfkit.models.captioning import WordByWord, whole_text
 from bfkit.models.clip import CAPTION_TOKENS, Clip, load_clip
 
 TEXTS = ["a white and empty wall", "two red circles on a beach", "a crowd", "a small teal star above a pink ring"]
@@ -193,6 +194,26 @@ def test_a_published_coca_captions_as_a_slow_loop_over_single_pictures(coca, coc
     assert len({len(coca.tokenizer.encode(caption)) for caption in captions}) > 1, "they should end at different words"
 
 
+@pytest.mark.parametrize("right", [False, True], ids=["masked as published", "masked as meant"])
+@torch.inference_mode()
+def test_word_by_word_the_logits_are_those_of_the_whole_text(coca, monkeypatch, right):
+    """Also behind a padding's token, which is a word of CLIP's as well: "!"."""
+    monkeypatch.setattr(coca.model.text, "correct_cls_mask", right)
+    latent, tokens = coca.model._encode_image(coca._prepare(drawn(56)[:2]))
+    text = torch.tensor([[BEGIN, 320, coca.model.pad_id, 1237, 9, END, END], [BEGIN, 1, 2, 3, 4, 5, 6]])
+    assert WordByWord.serves(coca.model)
+    kept = WordByWord(coca.model, tokens)
+    for length in range(1, text.shape[1] + 1):
+        expected = whole_text(coca.model, text[:, :length], latent, tokens)
+        torch.testing.assert_close(kept(text[:, :length]), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_captions_from_the_whole_text_are_the_same(coca, monkeypatch):
+    captions = coca.caption(drawn(56))
+    monkeypatch.setattr(WordByWord, "serves", staticmethod(lambda _: False))
+    assert coca.caption(drawn(56)) == captions
+
+
 def test_a_caption_that_does_not_end_is_cut(coca, coca_folder, tmp_path):
     shutil.copytree(coca_folder, tmp_path / "endless")
     weights = load_file(coca_folder / "open_clip_model.safetensors")
@@ -318,8 +339,8 @@ def test_weights_that_come_as_a_pickle_are_read_without_running_it(hub, coca, tm
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("hf-hub:gated/coca", "is gated: accept its terms .* log in"),
-        ("hf-hub:lab/nothing", "no such repository .* check the name or log in"),
+        ("hf-hub:gated/coca", "is gated: accept its licence .* local folder"),
+        ("hf-hub:lab/nothing", "there is no model .* log in with .* local folder"),
         ("hf-hub:lab", "is a repository without an open_clip model in it"),
     ],
 )
@@ -333,7 +354,9 @@ def test_a_repository_that_cannot_be_read_gets_a_sentence(hub, name, sentence):
 @pytest.mark.parametrize("name", ["hf-hub:lab/coca", "coca_ViT-L-14/mscoco_finetuned_laion2b_s13b_b90k"])
 def test_without_a_network_the_way_out_is_a_folder(hub, monkeypatch, name):
     go_offline(monkeypatch)
-    with pytest.raises(FileNotFoundError, match="cannot be fetched: run once with a network, or name a local folder"):
+    with pytest.raises(
+        FileNotFoundError, match=r"cannot be reached: connect once to fetch it, or name .* a local folder"
+    ):
         load_clip(name)
 
 

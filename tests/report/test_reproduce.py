@@ -23,6 +23,7 @@ from bfkit.profiles import PROFILES, Profile, get_profile
 from bfkit.report import reproduce
 from bfkit.report.artifacts import Report, to_markdown
 from bfkit.report.lessons import fitting
+from bfkit.report.manifest import note_run, write_page
 
 HEADER = 'profile = "mini"\nout = None\nsize = 3'
 BODY = """
@@ -123,6 +124,14 @@ def test_each_part_is_noted_with_the_hardware_that_its_models_ran_on_whatever_wa
     assert "no model ran" in page and "models ran on meta" in page and f"models ran on {cpu}" in page
     assert f"Models ran here on meta and {cpu}." in page
     assert "The scores were measured on cpu." in page, "what the shipped table notes"
+
+
+def test_of_a_run_that_ended_before_it_reported_nobody_says_that_no_model_ran(tmp_path):
+    found = {"profile": "mini", "runs": {}, "artifacts": [], "numbers": [], "measured_on": {},
+             "surroundings": {"python": "3", "packages": {}, "bfkit": "", "inputs": {}}}  # fmt: skip
+    note_run(tmp_path, found, "00_first", {"seconds": 1, "failure": "cell 3: RuntimeError: out of memory"})
+    page = write_page(tmp_path, found).read_text()
+    assert "hardware not noted" in page and "no model ran" not in page
 
 
 def test_scores_made_anew_leave_no_model_behind_for_the_notebooks_to_share_memory_with(random_profile, tmp_path):
@@ -345,7 +354,7 @@ SMALL = {
     "03_metrics": {"pictures": 2},
     "05_predictor": {"epochs": 1},
     "07_efficiency": {"timed": 1},
-    "09_study": {"pictures": 2, "participants": 10},
+    "09_study": {"pictures": 4, "participants": 10},
     "10_gallery": {"pictures": 1},
 }
 

@@ -14,6 +14,7 @@ from diffusers import (
     DiTTransformer2DModel,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    VQDiffusionScheduler,
 )
 
 from bfkit.models.pipelines import load_pipeline
@@ -22,12 +23,14 @@ from bfkit.sampling.accelerators import deep_cache, tome
 from bfkit.sampling.cost import flop_counter
 from bfkit.sampling.counting import counting
 from bfkit.sampling.generate import generate
+from bfkit.sampling.hooks import DoesNotApply
 from bfkit.sampling.systems import SYSTEMS, Cost, count_cost, count_tflops
 
 PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park"]
 SEEDS = [0, 1, 2]
 SAMPLERS = ("DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC")
 IN_THE_UNET = ("DeepCache", "ToMe", "DistriFusion")
+ON_A_FLOW = ("DPM-Solver++ 2M", "UniPC")
 SMOOTH = ("DDIM", "DPM-Solver++ 2M", "UniPC")
 
 
@@ -116,14 +119,55 @@ def test_a_unet_whose_forward_was_replaced_is_refused(pipe, random_profile, name
         pass
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_pipeline_of_flow_matching_keeps_its_sampler(without_unet, name):
+@pytest.mark.parametrize(
+    ("name", "why"), [("DDIM", "Euler's method, by which the pipeline samples"), ("EulerAncestral", "noise that")]
+)
+def test_a_pipeline_of_flow_matching_keeps_its_sampler(without_unet, name, why):
     before = without_unet.scheduler
     without_unet.scheduler = flow = FlowMatchEulerDiscreteScheduler()
     try:
-        with pytest.raises(ValueError, match=f"{name.split('+')[0]}.*betas.*FlowMatchEulerDiscreteScheduler has none"):
+        with pytest.raises(DoesNotApply, match=f"{name} needs .* betas, and flow matching has none: .*{why}"):
             SYSTEMS[name](without_unet).__enter__()
         assert without_unet.scheduler is flow
+    finally:
+        without_unet.scheduler = before
+
+
+@pytest.mark.parametrize("name", ON_A_FLOW)
+def test_a_pipeline_of_neither_betas_nor_a_flow_keeps_its_sampler(without_unet, name):
+    before = without_unet.scheduler
+    without_unet.scheduler = VQDiffusionScheduler(num_vec_classes=4)
+    try:
+        with pytest.raises(DoesNotApply, match="betas or a flow, and this pipeline's VQDiffusionScheduler has neither"):
+            SYSTEMS[name](without_unet).__enter__()
+    finally:
+        without_unet.scheduler = before
+
+
+@pytest.mark.parametrize("name", ON_A_FLOW)
+@pytest.mark.parametrize("dynamic", [False, True], ids=["shift", "mu"])
+def test_on_a_flow_that_can_be_solved_by_hand_second_order_arrives_sooner_than_euler(without_unet, name, dynamic):
+    """Pictures from N(0, 1/4): x = (1 - t) picture + t noise keeps its shape, so that x(0) = x(1) / 2 exactly."""
+
+    def error(scheduler, steps: int) -> float:
+        scheduler.set_timesteps(steps, mu=0.9)
+        x = start = torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(1, 1, 2, 4)
+        for timestep in scheduler.timesteps:
+            t = timestep.double() / 1000
+            velocity = x * (t - (1 - t) / 4) / ((1 - t) ** 2 / 4 + t**2)
+            x = scheduler.step(velocity, timestep, x, return_dict=False)[0].double()
+        return (x - start / 2).abs().max().item()
+
+    before = without_unet.scheduler
+    without_unet.scheduler = flow = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=dynamic)
+    try:
+        with SYSTEMS[name](without_unet):
+            solver = without_unet.scheduler
+            errors = [error(solver, steps) for steps in (8, 32)]
+            assert len(solver.timesteps) == 32
+            torch.testing.assert_close(solver.timesteps.cpu() / 1000, solver.sigmas[:-1], atol=1e-6, rtol=0)
+        assert errors[1] < errors[0] / 6, "second order"
+        assert errors[1] < error(flow, 32) / 3
     finally:
         without_unet.scheduler = before
 
@@ -142,7 +186,8 @@ def test_a_sampler_that_the_pipeline_has_already_is_refused(pipe):
     ("family", "refused"),
     [
         ("sdxl", ()),
-        ("sd3", tuple(SYSTEMS)),
+        ("sd3", ("DDIM", "EulerAncestral", *IN_THE_UNET)),
+        ("flux", ("DDIM", "EulerAncestral", *IN_THE_UNET)),
         ("pixart", IN_THE_UNET),
         ("kandinsky", ("DDIM", "EulerAncestral", "ToMe")),
     ],
@@ -153,7 +198,7 @@ def test_in_every_family_a_system_acts_or_says_what_it_needs(tmp_path, family, r
     plain = pictures(pipe, profile)
     for name, system in SYSTEMS.items():
         if name in refused:
-            with pytest.raises(ValueError, match=re.escape(name)), system(pipe):
+            with pytest.raises(DoesNotApply, match=re.escape(name)), system(pipe):
                 pictures(pipe, profile)
         else:
             with system(pipe):

@@ -4,10 +4,11 @@ A worker takes a shard at a time and looks at its file first, so that any number
 """
 
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import connection
@@ -20,13 +21,27 @@ from tqdm.auto import tqdm
 from bfkit.dataset.shards import Shard
 
 from .child import begin
-from .work import Died, Setup, held, share_out, work
+from .work import Died, held, share_out, work
 
 # --- many workers ----------------------------------------------------------------------------------------------------
 
 
-def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterator[str | None]:
-    """Processes on this machine, which end with this one, however it ends."""
+def most_workers(device: str) -> tuple[int, str]:
+    """How many workers a device serves, and why in words: a GPU one, since each has models of its own; a core one."""
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count() if device == "cuda" else 1
+        return count, f"{device} is {count} GPU{'s' * (count != 1)}, and each serves one worker"
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count, f"there {'are' if count > 1 else 'is'} {count} CPU core{'s' * (count != 1)}"
+
+
+def in_processes(
+    jobs: Sequence[Any], setup: Any, workers: int, work: Callable[[Any, Any], Any] = work
+) -> Iterator[Any]:
+    """Processes on this machine, which end with this one, however it ends; yields what ``work`` returns of each job.
+
+    With another ``work``, a function of a module, jobs and setup are whatever it takes; a setup has a ``device``.
+    """
     context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
     threads = max(1, torch.get_num_threads() // workers)
     places: dict[int, BaseProcess] = {}
@@ -35,7 +50,8 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
         place = len(places) if len(places) < workers else _dead(places)
         ours, theirs = context.Pipe()
         own = replace(setup, device=_nth_device(setup.device, place))
-        process = context.Process(target=begin, args=(theirs, pickle.dumps((_serve, own, threads))), daemon=True)
+        orders = pickle.dumps((_serve, own, threads, work))
+        process = context.Process(target=begin, args=(theirs, orders), daemon=True)
         with held(signal.SIGINT, signal.SIGTERM):  # inherited: this process decides when they end
             process.start()
             places[place] = process
@@ -48,7 +64,7 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
         return worker
 
     try:
-        yield from share_out(shards, workers, start, give, lambda tickets: connection.wait(tickets)[0], _received)
+        yield from share_out(jobs, workers, start, give, lambda tickets: connection.wait(tickets)[0], _received)
     finally:
         for process in places.values():
             process.kill()
@@ -56,8 +72,8 @@ def in_processes(shards: Sequence[Shard], setup: Setup, workers: int) -> Iterato
 
 
 def _nth_device(device: str, place: int) -> str:
-    """``cuda`` alone means every GPU of this machine, in turn."""
-    return f"cuda:{place % max(1, torch.cuda.device_count())}" if device == "cuda" else device
+    """``cuda`` alone means every GPU of this machine, one a worker."""
+    return f"cuda:{place}" if device == "cuda" else device
 
 
 def _dead(places: dict[int, BaseProcess]) -> int:
@@ -66,7 +82,7 @@ def _dead(places: dict[int, BaseProcess]) -> int:
     return sentinels[connection.wait(list(sentinels))[0]]
 
 
-def _serve(pipe: connection.Connection, setup: Setup, threads: int) -> None:
+def _serve(pipe: connection.Connection, setup: Any, threads: int, work: Callable[[Any, Any], Any]) -> None:
     """A worker process: takes shards until nobody gives it any."""
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own would be a semaphore that is left over when this process is killed
@@ -74,12 +90,12 @@ def _serve(pipe: connection.Connection, setup: Setup, threads: int) -> None:
         while True:
             shard = pipe.recv()
             try:
-                pipe.send(shard and work(shard, setup))
+                pipe.send(work(shard, setup) if shard else None)
             except Exception as error:
                 pipe.send(error)
 
 
-def _received(ticket: connection.Connection) -> str | None:
+def _received(ticket: connection.Connection) -> Any:
     try:
         found = ticket.recv()
     except (EOFError, ConnectionError):

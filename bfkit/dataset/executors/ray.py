@@ -27,11 +27,11 @@ QUIET = {
 class _Actor:
     """A process on Ray, which keeps its models."""
 
-    def work(self, shard: Shard, setup: Setup) -> str | None:
-        return work(shard, setup)
+    def work(self, shard: Shard, setup: Setup) -> None:
+        work(shard, setup)
 
 
-def on_ray(shards: Sequence[Shard], setup: Setup, workers: int | None, address: str | None) -> Iterator[str | None]:
+def on_ray(shards: Sequence[Shard], setup: Setup, workers: int | None, address: str | None) -> Iterator[None]:
     """Actors of a Ray cluster, each with a GPU of its own, or a CPU core where the cluster has no GPU."""
     ray = _import_ray()
     ours = not ray.is_initialized()
@@ -49,9 +49,9 @@ def on_ray(shards: Sequence[Shard], setup: Setup, workers: int | None, address: 
     def give(worker: Any, shard: Shard | None) -> Any:
         return worker.work.remote(shard, setup) if shard else worker.__ray_ready__.remote()
 
-    def outcome(ticket: Any) -> str | None:
+    def outcome(ticket: Any) -> None:
         try:
-            return ray.get(ticket)
+            ray.get(ticket)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:

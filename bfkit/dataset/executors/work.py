@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from bfkit.dataset.measure import BrokenPicture
 from bfkit.dataset.shards import Shard, configuration, write_shard
-from bfkit.devices import free_memory
+from bfkit.memory import attempt, release
 from bfkit.metrics.scorer import Scorer, load_scorer
-from bfkit.models.pipelines import denoiser, load_pipeline
+from bfkit.models.pipelines import denoiser, load_pipeline, make_room
 from bfkit.profiles import Profile
 from bfkit.sampling.cost import tflops_per_evaluation
 
@@ -30,6 +29,7 @@ class Setup:
     profile: Profile
     device: str
     compiled: bool
+    offload: bool
     pictures: Path | None
 
 
@@ -39,33 +39,41 @@ _LOADED: dict[str, tuple[DiffusionPipeline, Scorer, float]] = {}  # a process lo
 def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
     """The models, and what an evaluation costs."""
     profile, device = setup.profile, setup.device
-    key = repr((profile, device, setup.compiled, configuration(profile)))  # weights may be trained anew in place
+    asked = profile, device, setup.compiled, setup.offload
+    key = repr((*asked, configuration(profile)))  # weights may be trained anew in place
     if key not in _LOADED:
-        pipe = load_pipeline(profile, device)
-        tflops = tflops_per_evaluation(pipe, profile)  # before it is compiled: compiled code is not counted
+        pipe = load_pipeline(profile, device, setup.offload)
+        # before it is compiled: compiled code is not counted
+        tflops = attempt(
+            lambda: tflops_per_evaluation(pipe, profile),
+            f"one picture of {profile.name} at {profile.image_size} pixels",
+            device,
+            relief=lambda: make_room(pipe, profile),
+        )
         if setup.compiled:
             module = denoiser(pipe, profile)
             module.forward = torch.compile(module.forward)  # the call around it keeps its counting hooks
-        _LOADED[key] = pipe, load_scorer(profile, device), tflops
+        scorer = attempt(
+            lambda: load_scorer(profile, device),
+            f"the models that score pictures for {profile.name}",
+            device,
+            relief=lambda: make_room(pipe, profile),
+        )
+        _LOADED[key] = pipe, scorer, tflops
     return _LOADED[key]
 
 
 def forget_models() -> None:
     """Let go of the models that this process has loaded to make shards, and of their memory."""
     _LOADED.clear()
-    free_memory()
+    release()
 
 
-def work(shard: Shard, setup: Setup) -> str | None:
-    """Make a shard, unless another run has; returns what is wrong with it if a picture is broken."""
-    if shard.is_complete(setup.pictures):
-        return None
-    pipe, scorer, tflops = _load(setup)
-    try:
+def work(shard: Shard, setup: Setup) -> None:
+    """Make a shard, unless another run has."""
+    if not shard.is_complete(setup.pictures):
+        pipe, scorer, tflops = _load(setup)
         write_shard(pipe, scorer, setup.profile, shard, tflops, setup.pictures)
-    except BrokenPicture as error:
-        return str(error)
-    return None
 
 
 class Died(Exception):
@@ -73,24 +81,24 @@ class Died(Exception):
 
 
 def share_out(
-    shards: Sequence[Shard],
+    jobs: Sequence[Any],
     workers: int,
     start: Callable[[], Any],
-    give: Callable[[Any, Shard | None], Any],
+    give: Callable[[Any, Any], Any],
     wait: Callable[[list[Any]], Any],
-    outcome: Callable[[Any], str | None],
-) -> Iterator[str | None]:
-    """Each worker has a shard at a time; one that dies is replaced, and its shard goes to another.
+    outcome: Callable[[Any], Any],
+) -> Iterator[Any]:
+    """Each worker has a job, a shard say, at a time; one that dies is replaced, and its job goes to another.
 
-    ``give`` hands a worker a shard, at first nothing, and returns a ticket; ``wait`` returns the first of the tickets
-    that is done, and ``outcome`` what became of it, or raises ``Died``.
+    ``give`` hands a worker a job, at first None, and returns a ticket; ``wait`` returns the first of the tickets that
+    is done, and ``outcome`` what came of it, which is yielded, or raises what went wrong, or ``Died``.
     """
-    waiting, idle, deaths, unfinished = deque(shards), [], 0, len(shards)
-    busy: dict[Any, tuple[Any, Shard | None]]
+    waiting, idle, deaths, unfinished = deque(jobs), [], 0, len(jobs)
+    busy: dict[Any, tuple[Any, Any]]
     busy = {give(worker, None): (worker, None) for worker in [start() for _ in range(workers)]}
     while unfinished:
         ticket = wait(list(busy))
-        worker, shard = busy.pop(ticket)
+        worker, job = busy.pop(ticket)
         try:
             found = outcome(ticket)
         except Died as death:
@@ -100,17 +108,17 @@ def share_out(
                     f"{deaths} workers died one after the other ({death}): if they want for memory, use fewer; what is "
                     "finished is kept"
                 ) from None
-            waiting.extend([shard] if shard else [])
+            waiting.extend([job] if job else [])
             worker = start()
             busy[give(worker, None)] = worker, None
         else:
             idle.append(worker)
-            if shard:
+            if job:
                 deaths, unfinished = 0, unfinished - 1
                 yield found
         while idle and waiting:
-            worker, shard = idle.pop(), waiting.popleft()
-            busy[give(worker, shard)] = worker, shard
+            worker, job = idle.pop(), waiting.popleft()
+            busy[give(worker, job)] = worker, job
 
 
 @contextmanager
