@@ -40,7 +40,7 @@ WORDS = st.one_of(
     st.sampled_from(["", " ", "-", "--", "0", "-1", "nan", "inf", "1e999", "mini", "sd2", "00,", ",", "=", "x=", "3/16",
                      "1/1", "0/0", "cuda:99", "world", "val2017", "a wall", "naïve 日本 🦊", "\udcff", "a\x00b", "[",
                      "x" * 300, "é" * 200, "http://x", "ftp://x", "10.0.0.1:6379", "127.0.0.1", "999.9.9.9", "::1"]),
-    st.text(max_size=12),
+    st.text(max_size=12).filter(lambda word: not word.startswith("/")),  # no folder of this machine
 )  # fmt: skip
 NUMBERS = st.one_of(
     st.sampled_from(["0", "1", "2", "-1", "12", "65535", "65536", str(2**63), str(10**30), "1.5", "nan", "x", ""]),
@@ -48,7 +48,7 @@ NUMBERS = st.one_of(
 )
 PLACES = st.sampled_from(
     ["FILE", "FOLDER", "LOOP", "DANGLING", "PIPE", "NEW", "NEW/below", "FILE/below", "LOOP/below", "FOLDER/x.parquet",
-     "TABLE", "CSV", "STUDY", "ANSWERS", "ADVISOR", "", ".", "/", "/dev/null", "/proc/x", "x" * 300]
+     "TABLE", "CSV", "STUDY", "ANSWERS", "ADVISOR", "", ".", "/dev/null", "/proc/x", "x" * 300]
 )  # fmt: skip
 
 
