@@ -52,7 +52,7 @@ def report(tmp_path_factory) -> Path:
     run("train", folder, "--scores", scores, "--out", advisor)
     given = ("--scores", scores, "--advisor", advisor)
     run("compare", folder, *given, "--systems", "UniPC", "DeepCache", "--out", folder / "compared", "--table", systems)
-    run("reproduce", folder, *given, "--systems", systems, "--out", folder / "reports", "-p", "pictures=6",
+    run("reproduce", folder, *given, "--systems", systems, "--out", folder / "reports", "-p", "pictures=32",
         "-p", "timed=1", code=None)  # fmt: skip
     return folder / "reports"
 
