@@ -114,6 +114,8 @@ def train_diffusion(
     text_encoder.to(device).eval().requires_grad_(False)
     nothing = models.build_tokenizer()("", padding="max_length", return_tensors="pt").input_ids[0].to(torch.uint8)
     schedule = models.training_scheduler()
+    # fused pointwise operations: 1.3 times as many pictures a second on two CPU cores, after two minutes of compiling
+    forward = torch.compile(unet) if settings.compiled else unet
 
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         latents, tokens = pool.sample(step, stage.batch, generator)
@@ -126,6 +128,6 @@ def train_diffusion(
         velocity = schedule.get_velocity(latents, noise, timesteps).to(device)
         with torch.no_grad():
             text = text_encoder(tokens.long().to(device)).last_hidden_state
-        return {"v": F.mse_loss(unet(noisy, timesteps.to(device), text).sample.float(), velocity)}
+        return {"v": F.mse_loss(forward(noisy, timesteps.to(device), text).sample.float(), velocity)}
 
     return unet, fit("diffusion", unet, loss, stage, settings.seed, work, device, finish)

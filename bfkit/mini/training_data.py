@@ -30,6 +30,7 @@ class Settings:
     fresh_scenes: int = 16  # a step
     centred: float = 0.5  # share of noise levels drawn about log-SNR 0 instead of evenly over the timesteps
     immiscible: bool = True  # noise is dealt to the pictures of a batch so that it moves them least (arXiv 2406.12303)
+    compiled: bool = True  # the painter's network, by torch.compile
 
 
 def fresh_scenes(step: int, batch: int, seed: int, detailed: bool = False) -> list[world.Scene]:
