@@ -96,6 +96,8 @@ class Profile:
     perceptual: str  # D-SIM: a folder, or dreamsim:BRANCH (ensemble, dino_vitb16, clip_vitb32, open_clip_vitb32)
     image_size: int
     guidance: float
+    revision: str = ""  # of the pipeline on the hub: a commit, tag or branch; "" is the newest
+    variant: str = ""  # of the pipeline's files, such as "fp16"
     classifier: str = ""  # the inception score's: a folder, or "" for torch-fidelity's Inception-v3
     family: Family = STABLE_DIFFUSION
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the scorer stay in float32

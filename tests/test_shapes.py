@@ -14,7 +14,8 @@ from bfkit.models.clip import Clip, retrieval
 from bfkit.predictor.model import CurvePredictor, Predictors, fit_curve, monotone
 from bfkit.predictor.plateau import last_step, plateaus
 from bfkit.profiles import PredictorSettings
-from bfkit.sampling.generate import embed, generate, sample
+from bfkit.sampling.conditioning import embed
+from bfkit.sampling.generate import generate, sample
 
 SETTINGS = PredictorSettings(layers=1, hidden=4, mlp=4, dropout=0.0, batch=4, grid=(1, 2, 4, 6))
 

@@ -31,6 +31,7 @@ def _many_rows(rows: int) -> pl.DataFrame:
             "evals": 0,
             "seconds": 0.0,
             "tflops": 0.0,
+            "joules": None,
         }
     ).cast(pl.Schema(SCHEMA))
 

@@ -13,8 +13,8 @@ from bfkit.models.architectures import build_unet, build_vae
 from bfkit.models.pipelines import denoiser, use_scheduler
 from bfkit.profiles import Profile, get_profile
 from bfkit.sampling import cost, generate
+from bfkit.sampling.conditioning import Conditioning
 from bfkit.sampling.energy import EnergyMeter
-from bfkit.sampling.generate import Conditioning
 from bfkit.sampling.hooks import replaced
 
 PLATEAU_STEPS = 23  # what the paper's times say OURS takes: 2.89 of 8.00 s at 65 steps
@@ -49,7 +49,7 @@ def build_pipeline(unet: torch.nn.Module, device: torch.device, dtype: torch.dty
     return pipe
 
 
-def conditions(pipe: DiffusionPipeline, count: int) -> Conditioning:
+def conditioning(pipe: DiffusionPipeline, count: int) -> Conditioning:
     """Random text embeddings in the right shapes, a seed a picture."""
     shape = (count, 77, pipe.unet.config.cross_attention_dim)
     texts = {
@@ -61,7 +61,7 @@ def conditions(pipe: DiffusionPipeline, count: int) -> Conditioning:
 
 def evaluations_a_second(pipe: DiffusionPipeline, profile: Profile, batch: int, steps: int = 10) -> float:
     """Guided denoiser evaluations a second, counted once a picture; decoding is left out."""
-    given, module, times = conditions(pipe, batch), denoiser(pipe, profile), []
+    given, module, times = conditioning(pipe, batch), denoiser(pipe, profile), []
     forward = module.forward
 
     def timed(*args: object, **kwargs: object) -> object:
@@ -109,7 +109,7 @@ def _measure(device: torch.device, batch: int, unet: torch.nn.Module, size: int 
     profile = replace(get_profile("sd2"), dtype="bfloat16", image_size=size, batch=batch)
     pipe = build_pipeline(unet, device, torch.bfloat16)
     use_scheduler(pipe, profile)
-    tflops = cost.tflops_of(unet, *cost.first_inputs(pipe, profile, conditions(pipe, 1)))
+    tflops = cost.tflops_of(unet, *cost.first_inputs(pipe, profile, conditioning(pipe, 1)))
     plain = evaluations_a_second(pipe, profile, 1)
     unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  missing from torch's overloads
     unet.forward = torch.compile(unet.forward)
@@ -124,7 +124,7 @@ def _measure(device: torch.device, batch: int, unet: torch.nn.Module, size: int 
         "UNet's share of the bf16 matrix rate": ours * tflops / rate,
     }
     for steps in (paper.REFERENCE_STEPS, PLATEAU_STEPS):
-        given = conditions(pipe, batch)
+        given = conditioning(pipe, batch)
         with EnergyMeter(device) as used:
             generate.sample(pipe, profile, given, steps)
         found[f"image at {steps} steps"] = used.seconds / batch

@@ -29,6 +29,7 @@ from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import get_profile
 from bfkit.report.artifacts import to_markdown
 from bfkit.sampling import generate
+from bfkit.sampling.conditioning import embed
 from bfkit.sampling.counting import counting
 
 from . import sd2_gpu, tf32
@@ -50,10 +51,10 @@ def generation(
     pairs = [(text, seed) for text in texts for seed in profile.seeds]
 
     def ours() -> None:
-        conditions = generate.embed(pipe, profile, [text for text, _ in pairs], [seed for _, seed in pairs])
+        conditioning = embed(pipe, profile, [text for text, _ in pairs], [seed for _, seed in pairs])
         with counting(pipe, profile, share_first=True) as count:
             for steps in reversed(step_counts):
-                generate.sample(pipe, profile, conditions, steps)
+                generate.sample(pipe, profile, conditioning, steps)
                 count.take()
 
     def plain() -> None:

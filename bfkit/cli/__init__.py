@@ -18,12 +18,12 @@ from .interruption import STOPPED
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    from . import data, reports, study
+    from . import data, doctor, draw, reports, study
 
     parser = argparse.ArgumentParser(prog="bfkit", description="How many denoising steps does a prompt deserve?")
     parser.add_argument("--version", action="version", version=f"bfkit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (data, reports, study):
+    for room in (draw, data, reports, study, doctor):
         room.add_commands(commands)
     return parser
 
@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = lambda message, *_: print(f"bfkit: note: {message}", file=sys.stderr)
         try:
             arguments = build_parser().parse_args(argv)
-            return arguments.action(get_profile(arguments.profile), arguments) or 0
+            from .options import own_models
+
+            return arguments.action(own_models(get_profile(arguments.profile), arguments), arguments) or 0
         except (ValueError, OSError, ImportError, ChildProcessError) as error:
             print(f"bfkit: {_sentence(error)}", file=sys.stderr)
             return 2

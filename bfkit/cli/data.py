@@ -12,7 +12,18 @@ from bfkit.files import check_target
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import Profile
 
-from .options import add_command, add_device, add_profile, check_numbers, chosen_device, part, show, text
+from .options import (
+    add_command,
+    add_device,
+    add_models,
+    add_offload,
+    add_profile,
+    check_numbers,
+    chosen_device,
+    part,
+    show,
+    text,
+)
 
 
 def steps(profile: Profile, arguments: argparse.Namespace) -> int:
@@ -45,7 +56,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
-    check_numbers(arguments, prompts=1, batch=1, workers=1)
+    check_numbers(arguments, prompts=1, batch=1, workers=1, seeds=1)
     if arguments.address and arguments.executor != "ray":
         raise ValueError("--address is that of a Ray cluster: it goes with --executor ray")
     with extra("ray"):
@@ -58,6 +69,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         check_steps(number)
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
+    if arguments.seeds is not None:
+        profile = replace(profile, seeds=tuple(range(arguments.seeds)))
     if arguments.batch is not None:
         profile = replace(profile, batch=arguments.batch)
     profile = replace(profile, scorer_tf32=arguments.tf32 or profile.scorer_tf32)
@@ -93,7 +106,9 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.estimate import describe, estimate
     from bfkit.evaluation.learning_curve import expect
 
-    check_numbers(arguments, prompts=1, gpus=1)
+    check_numbers(arguments, prompts=1, gpus=1, seeds=1)
+    if arguments.seeds is not None:
+        profile = replace(profile, seeds=tuple(range(arguments.seeds)))
     count = profile.prompts if arguments.prompts is None else arguments.prompts
     rows = estimate(
         profile,
@@ -140,18 +155,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
     command.add_argument("--steps", type=int, nargs="+", metavar="N", help="step counts (default: the paper's twelve)")
+    command.add_argument("--seeds", type=int, help="pictures of each prompt and step count (default: the profile's)")
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
     )
+    add_models(command, "pipeline", "revision", "variant", "clip", "perceptual", "dtype", "guidance")
     command.add_argument("--captions", help="world, train2017, val2017 or a file (default: the profile's)")
     add_device(command)
     command.add_argument("--batch", type=int, help="images drawn at once at first; halved where memory is short")
     command.add_argument("--workers", type=int, help="processes, or Ray actors, that share the work")
     command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
     command.add_argument("--tf32", action="store_true", help="score with TF32 products on a GPU: faster, less exact")
-    command.add_argument(
-        "--offload", action="store_true", help="text models and denoiser take turns on a GPU that does not hold both"
-    )
+    add_offload(command)
     command.add_argument("--keep-images", action="store_true", help="keep the pictures, as WebP, beside the shards")
     command.add_argument(
         "--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts of the shards"
@@ -164,6 +179,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "plan", plan)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
+    command.add_argument("--seeds", type=int, help="pictures of each prompt and step count (default: the profile's)")
+    add_models(command, "pipeline", "revision", "variant", "dtype", "guidance")
     add_device(command)
     command.add_argument("--gpus", type=int, default=1, help="devices that share the work (default 1)")
     command.add_argument("--tflops", type=float, metavar="RATE", help="TFLOPs a second that a GPU sustains: count only")
@@ -173,6 +190,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_profile(command)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
     command.add_argument("--out", type=Path, required=True, help="folder of the trained predictor")
+    add_models(command, "clip")
     add_device(command)
     command.add_argument("--epochs", type=int, help="passes over the prompts, for each metric (default: the profile's)")
     command.add_argument("--seed", type=int, default=0)

@@ -3,16 +3,33 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import polars as pl
 
+from bfkit.own_profile import OWN
 from bfkit.profiles import PROFILES, Profile
 
 if TYPE_CHECKING:
     import torch
 
 
+DTYPES = get_args(get_type_hints(Profile)["dtype"])
+MODELS: dict[str, dict[str, Any]] = {  # options that stand for a field of the profile
+    "pipeline": {"help": "a diffusers folder or hub id (default: the profile's)"},
+    "revision": {"help": "the pipeline's commit, tag or branch on the hub (default: the newest)"},
+    "variant": {"help": "which of the pipeline's files, such as fp16"},
+    "clip": {"help": "open_clip's model: a folder, hf-hub:ID or MODEL/PRETRAINED (default: the profile's)"},
+    "perceptual": {"help": "D-SIM's model: a folder, or dreamsim:BRANCH (default: the profile's)"},
+    "classifier": {"help": "the inception score's: a folder (default: the profile's)"},
+    "dtype": {
+        "choices": get_args(get_type_hints(Profile)["dtype"]),
+        "help": "of the pipeline (default: the profile's)",
+    },
+    "guidance": {"type": float, "help": "guidance scale (default: the profile's)"},
+}
 LARGEST = 2**63 - 1  # what seeds and counts are kept in
 Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; None for 0
 
@@ -33,8 +50,33 @@ def add_profile(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_models(command: argparse.ArgumentParser, *names: str) -> None:
+    """Options of ``MODELS``; ``own_models`` takes what was given."""
+    for name in names:
+        command.add_argument(f"--{name}", **MODELS[name])
+
+
+def own_models(profile: Profile, arguments: argparse.Namespace) -> Profile:
+    """The profile with the options of ``MODELS`` that were given.
+
+    Its tables and its advisor tell of its own models and of no others; another pipeline has another name.
+    """
+    given = {name: value for name in MODELS if (value := getattr(arguments, name, None)) is not None}
+    if given.keys() & {"pipeline", "clip", "perceptual"}:
+        given |= dict.fromkeys(OWN, "")
+    if "pipeline" in given:
+        given = {"name": Path(given["pipeline"]).name, "revision": "", "variant": ""} | given
+    return replace(profile, **given) if given else profile
+
+
 def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", help="cpu, cuda or cuda:N (default cuda where there is one, else cpu)")
+
+
+def add_offload(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--offload", action="store_true", help="text models and denoiser take turns on a GPU that does not hold both"
+    )
 
 
 def chosen_device(arguments: argparse.Namespace) -> "torch.device":

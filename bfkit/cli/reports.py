@@ -8,12 +8,22 @@ from pathlib import Path
 from bfkit.files import check_target
 from bfkit.profiles import Profile, get_profile
 
-from .options import add_command, add_device, add_profile, check_numbers, chosen_device, parameter, part, show
+from .options import (
+    add_command,
+    add_device,
+    add_models,
+    add_offload,
+    add_profile,
+    check_numbers,
+    chosen_device,
+    parameter,
+    part,
+    show,
+)
 
 
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw held-out prompts by every system of Table 2 at equal cost, and measure them."""
-    from bfkit.dataset.shards import configuration
     from bfkit.dataset.table import noted_hardware, read_scores, split_by_prompt, write_table
     from bfkit.evaluation.compare_run import compare
 
@@ -36,6 +46,7 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
         device,
         arguments.workers,
         arguments.compile,
+        offload=arguments.offload,
         part=arguments.part,
         systems=arguments.systems,
     )
@@ -47,8 +58,11 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
         return
     number = made.rows["system"].n_unique()
     print(f"{number} systems, {len(texts)} prompts, {len(profile.seeds)} seeds in {arguments.out}")
+    if made.broken:
+        print(f"{len(made.broken)} broken pictures; their prompts with that seed are left out of every system:")
+        print("\n".join(f"  {said}" for said in made.broken))
     if arguments.table:
-        noted = {"configuration": configuration(profile), "absent": dict(made.absent)}
+        noted = {"configuration": made.configuration, "absent": dict(made.absent), "broken": made.broken}
         write_table(made.rows, arguments.table, {**noted, "hardware": noted_hardware(arguments.out)})
         print(f"one table: {arguments.table}")
 
@@ -123,12 +137,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--seeds", type=int, help="how many of the profile's seeds (default: all)")
     add_device(command)
     command.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier run is resumed")
+    add_models(command, "pipeline", "revision", "variant", "clip", "perceptual", "classifier", "dtype", "guidance")
     command.add_argument("--systems", nargs="*", metavar="NAME",
                          help="those beside OURS, UNIFORM and REFERENCE (default: all of Table 2)")  # fmt: skip
     command.add_argument("--batch", type=int, help="pictures drawn at once (default: the profile's)")
     command.add_argument("--workers", type=int, default=1, help="processes that share the work (default 1)")
     command.add_argument("--compile", action="store_true",
                          help="compile the denoiser first, but for systems that change what it computes")  # fmt: skip
+    add_offload(command)
     command.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
     for name, action in (("networks", networks), ("learning-curve", learning_curve)):

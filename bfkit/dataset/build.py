@@ -26,7 +26,7 @@ from bfkit.provenance import model_digest
 from .captions import read_captions
 from .failures import list_failures
 from .prompts import select_prompts
-from .shards import Shard, list_shards
+from .shards import Shard, as_before, earlier_configuration, list_shards
 
 
 def settle_prompts(
@@ -101,7 +101,8 @@ def build_dataset(
     of one that is started on this machine: by default one a GPU, or one a CPU core where there is no GPU, whatever
     ``device`` says; on several machines ``folder`` must be on a file system that all of them share. With ``compiled``,
     torch compiles the denoiser first, which pays from a few shards on. ``keep_images`` keeps the pictures, as WebP,
-    under ``folder/pictures``. ``offload`` lets a pipeline's models take turns on a GPU that does not hold them all.
+    under ``folder/pictures``. A pipeline of the hub is pinned to its commit, which the folder's later runs keep to.
+    ``offload`` lets a pipeline's models take turns on a GPU that does not hold them all.
     ``part`` (3, 16) makes the third sixteenth of the shards alone. More workers than GPUs, or cores, are not started.
 
     Returns the shards of that part in order. A picture that stays broken in float32 is left out, and listed with the
@@ -117,6 +118,7 @@ def build_dataset(
     if executor == "here":
         device = choose_device(device)
     folder = Path(folder).absolute()  # a worker may have another working directory
+    profile = as_before(profile, earlier_configuration(folder))
     shards = list_shards(profile, prompts, folder)[number - 1 :: parts]
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)

@@ -20,8 +20,9 @@ from bfkit.models import architectures
 from bfkit.models.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
+from bfkit.sampling.conditioning import embed
 from bfkit.sampling.energy import EnergyMeter
-from bfkit.sampling.generate import embed, fitting_batch, sample
+from bfkit.sampling.generate import fitting_batch, sample
 
 from .measure import measure_prompts
 from .shards import blocks
@@ -97,9 +98,9 @@ def count_tflops(profile: Profile) -> tuple[float, float]:
     if is_local(profile):
         pipe = load_pipeline(profile, "cpu")  # operations are the same everywhere
         evaluation = cost.tflops_per_evaluation(pipe, profile)
-        conditions = embed(pipe, profile, [PROBE_PROMPT], [0])
+        conditioning = embed(pipe, profile, [PROBE_PROMPT], [0])
         with cost.flop_counter() as counter:
-            sample(pipe, profile, conditions, 1)
+            sample(pipe, profile, conditioning, 1)
         return evaluation, counter.get_total_flops() / 1e12 - evaluation
     unet, vae = architectures.build_unet(profile.name), architectures.build_vae(profile.name)
     inputs = architectures.unet_inputs(unet, profile.name, 2 if profile.guidance > 1 else 1, profile.image_size)

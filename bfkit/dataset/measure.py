@@ -6,7 +6,6 @@ written by other threads meanwhile.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from bfkit.devices import synchronize
 from bfkit.metrics.scorer import Scorer
 from bfkit.profiles import Profile
 from bfkit.sampling import generate
+from bfkit.sampling.conditioning import Conditioning, embed
 from bfkit.sampling.counting import Evaluations, counting
-from bfkit.sampling.generate import Conditioning
+from bfkit.sampling.energy import EnergyMeter
 from bfkit.sampling.pixels import to_bytes
 
 from .failures import SCHEMA as FAILURES
@@ -99,12 +98,12 @@ def measure_prompts(
     picture fits.
     """
     keys = [(first_id + row, prompt, seed) for row, prompt in enumerate(prompts) for seed in profile.seeds]
-    conditions = generate.embed(pipe, profile, [prompt for _, prompt, _ in keys], [seed for *_, seed in keys])
+    conditioning = embed(pipe, profile, [prompt for _, prompt, _ in keys], [seed for *_, seed in keys])
 
     def measure(part: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
         with _album(keep) as album:
             own = [keys[row] for row in part]
-            return _measure_batch(pipe, scorer, profile, conditions.rows(part), own, tflops, album)
+            return _measure_batch(pipe, scorer, profile, conditioning.rows(part), own, tflops, album)
 
     parts = list(generate.drawn_in_parts(measure, range(len(keys)), pipe, profile))
     rows, failures = (pl.concat(frames).sort(ORDER) for frames in zip(*parts, strict=True))
@@ -115,19 +114,20 @@ def _measure_batch(
     pipe: DiffusionPipeline,
     scorer: Scorer,
     profile: Profile,
-    conditions: Conditioning,
+    conditioning: Conditioning,
     keys: Sequence[tuple[int, str, int]],
     tflops: float,
     album: _Album,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of one batch, and those that are left out; ``keys`` are each picture's prompt id, prompt and seed."""
     if pipe not in _PROVEN:  # one step tells at once what the many steps of the targets would tell much later
-        scorer.features(generate.sample(pipe, profile, conditions, 1))
+        scorer.features(generate.sample(pipe, profile, conditioning, 1))
     ids, texts, seeds = zip(*keys, strict=True)
     target, untold, parts = None, {}, []
+    meter = EnergyMeter(pipe.device)
     with counting(pipe, profile, share_first=True) as count:
         for steps in sorted(profile.step_counts, reverse=True):
-            drawn = _draw(pipe, profile, conditions, steps, count)
+            drawn = _draw(pipe, profile, conditioning, steps, count, meter)
             seen = scorer.features(drawn.images)
             if target is None:
                 target, untold = seen, dict.fromkeys(drawn.broken, "the picture that it is compared with is broken")
@@ -146,6 +146,7 @@ def _measure_batch(
                 "evals": drawn.evals,
                 "seconds": drawn.seconds,
                 "tflops": [evals * tflops for evals in drawn.evals],
+                "joules": drawn.joules,
             }
             failures = [(*keys[row], steps, reasons[row]) for row in sorted(reasons)]
             parts.append((pl.DataFrame(rows, SCHEMA)[whole], pl.DataFrame(failures, FAILURES, orient="row")))
@@ -156,33 +157,37 @@ def _measure_batch(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Pictures of one step count, with the evaluations and seconds of each; a broken one is black, with a reason."""
+    """Pictures of one step count, with what each of them took; a broken one is black, with a reason."""
 
     images: torch.Tensor
     evals: list[int]
     seconds: list[float]
+    joules: list[float | None]
     broken: dict[int, str]
 
 
 @torch.inference_mode()
 def _draw(
-    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int, count: Evaluations
+    pipe: DiffusionPipeline,
+    profile: Profile,
+    conditioning: Conditioning,
+    steps: int,
+    count: Evaluations,
+    meter: EnergyMeter,
 ) -> _Drawn:
     """Draw a batch; then, in float32 and one by one, those of its pictures that are no numbers."""
 
-    def timed(draw: Callable[..., Images], rows: Conditioning) -> tuple[Images, int, float]:
-        synchronize(pipe.device)
-        began = time.perf_counter()
-        drawn = draw(pipe, profile, rows, steps)
-        synchronize(pipe.device)
-        return drawn, count.take(), time.perf_counter() - began
+    def metered(draw: Callable[..., Images], rows: Conditioning) -> tuple[Images, int, float, float | None]:
+        with meter as used:
+            drawn = draw(pipe, profile, rows, steps)
+        return drawn, count.take(), used.seconds, used.joules
 
-    images, made, took = timed(generate.sample, conditions)
+    images, made, took, used = metered(generate.sample, conditioning)
     size, broken = len(images), {}
-    evals, seconds = [made] * size, [took / size] * size
+    evals, seconds, joules = [made] * size, [took / size] * size, [None if used is None else used / size] * size
     for row in (~generate.are_whole(images)).nonzero().flatten().tolist():
         with count.apart():
-            again, evals[row], seconds[row] = timed(generate.sample_in_float32, conditions.rows([row]))
+            again, evals[row], seconds[row], joules[row] = metered(generate.sample_in_float32, conditioning.rows([row]))
         images[row] = 0
         if again is None:
             broken[row] = "it has values that are no numbers, and memory does not hold it in float32"
@@ -190,4 +195,4 @@ def _draw(
             broken[row] = "it has values that are no numbers, drawn in float32 too"
         else:
             images[row] = again[0]
-    return _Drawn(images, evals, seconds, broken)
+    return _Drawn(images, evals, seconds, joules, broken)

@@ -8,16 +8,19 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from diffusers import DiffusionPipeline
 
 from bfkit.devices import hardware
 from bfkit.files import is_sealed
 from bfkit.metrics.scorer import Scorer
+from bfkit.models.hub import pinned
 from bfkit.models.schedulers import FIRST_TIMESTEP
 from bfkit.profiles import Family, Profile
 from bfkit.provenance import model_digest
@@ -57,8 +60,29 @@ def configuration(profile: Profile) -> dict:
         "step_counts": list(profile.step_counts),
         "l_snr": profile.l_snr,
         "i_clip": profile.i_clip,
-        **({"scorer_tf32": True} if profile.scorer_tf32 else {}),  # data sets of before know nothing of it
+        # data sets of before know nothing of these
+        **({"scorer_tf32": True} if profile.scorer_tf32 else {}),
+        **{name: value for name in ("revision", "variant") if (value := getattr(profile, name))},
     }
+
+
+def as_before(profile: Profile, config: Mapping[str, Any] | None) -> Profile:
+    """The profile at the commit of its pipeline that an earlier run in the folder had, or else at today's.
+
+    ``config`` is that run's ``configuration``, if there was one. A revision of the user's own stays as it is.
+    """
+    earlier = config or {}
+    if not profile.revision and earlier.get("pipeline") == profile.pipeline and "revision" in earlier:
+        return replace(profile, revision=earlier["revision"])
+    return pinned(profile)
+
+
+def earlier_configuration(folder: Path) -> dict | None:
+    """What the first readable shard of a folder says it was made with; None where there is none."""
+    for path in sorted(folder.glob("shard-*.parquet")):
+        with suppress(ValueError):
+            return read_metadata(path)["configuration"]
+    return None
 
 
 # --- which shards there are -----------------------------------------------------------------------------------------

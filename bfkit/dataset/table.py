@@ -23,8 +23,10 @@ SCHEMA = pl.Schema(
         "evals": pl.UInt16,  # really made; one short of the steps where the first was shared, as tflops and seconds are
         "seconds": pl.Float32,
         "tflops": pl.Float32,
+        "joules": pl.Float32,  # the GPU's while it drew, by NVML; null where nothing measured them
     }
 )
+LATER = ("joules",)  # columns that tables of before do not have
 ORDER = ("prompt_id", "seed", "steps")
 METADATA = "bfkit"
 MOST_STEPS = 1000  # sampling.generate's, which this room of light imports does not load
@@ -98,8 +100,9 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict]:
         frame = pl.read_parquet(io.BytesIO(content))
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read ({_first_line(error)}): delete it and run again") from None
-    if missing := [name for name in SCHEMA if name not in frame.columns]:
+    if missing := [name for name in SCHEMA if name not in (*frame.columns, *LATER)]:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
+    frame = frame.with_columns(pl.lit(None).alias(name) for name in LATER if name not in frame.columns)
     try:
         return frame.select(SCHEMA.names()).cast(SCHEMA), noted
     except pl.exceptions.PolarsError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -14,8 +15,10 @@ from bfkit.metrics.scorer import Features, Scorer
 from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
 from bfkit.sampling import generate
+from bfkit.sampling.conditioning import Conditioning, embed
 from bfkit.sampling.counting import counting
 from bfkit.sampling.energy import EnergyMeter
+from bfkit.sampling.hooks import replaced
 
 from .compare import SCHEMA, Entry
 
@@ -33,24 +36,26 @@ class Lab:
     compiled: Callable[..., Any] | None = None  # the denoiser's forward, compiled
 
 
-def _parts(pairs: Pairs, steps: Mapping[str, int], batch: int) -> Iterator[tuple[int, list[int]]]:
-    """Batches of pictures that are drawn in equally many steps, as indices into the pairs."""
+def _by_steps(pairs: Pairs, steps: Mapping[str, int]) -> list[tuple[int, list[int]]]:
+    """Step counts, rising, with the pictures that are drawn in as many, as indices into the pairs."""
     groups: dict[int, list[int]] = {}
     for index, (_, prompt, _) in enumerate(pairs):
         groups.setdefault(steps[prompt], []).append(index)
-    for count, members in sorted(groups.items()):
-        for start in range(0, len(members), batch):
-            yield count, members[start : start + batch]
+    return sorted(groups.items())
 
 
-def _draw(lab: Lab, pairs: Pairs, rows: Sequence[int], steps: int) -> torch.Tensor:
-    chosen = [pairs[row] for row in rows]
-    conditions = generate.embed(lab.pipe, lab.profile, [text for _, text, _ in chosen], [seed for *_, seed in chosen])
-    return generate.sample(lab.pipe, lab.profile, conditions, steps)
+def _embed(lab: Lab, pairs: Pairs) -> Conditioning:
+    return embed(lab.pipe, lab.profile, [text for _, text, _ in pairs], [seed for *_, seed in pairs])
 
 
-def _rows_of(features: Features, rows: Sequence[int]) -> Features:
-    return Features(features.perceptual[list(rows)], features.semantic[list(rows)], ())
+def _draw(lab: Lab, pairs: Pairs, steps: int) -> torch.Tensor:
+    """Pictures of all pairs, by whatever is entered; those of no numbers drawn again in float32."""
+    conditioning = _embed(lab, pairs)
+    return generate.mended(lab.pipe, lab.profile, conditioning, steps, _sample(lab, conditioning, steps))
+
+
+def _sample(lab: Lab, conditioning: Conditioning, steps: int) -> torch.Tensor:
+    return generate.sample(lab.pipe, lab.profile, conditioning, steps)
 
 
 @contextmanager
@@ -59,71 +64,90 @@ def _compiled(lab: Lab, entry: Entry | None = None) -> Iterator[None]:
     if lab.compiled is None or (entry and entry.draws and entry.draws.in_denoiser):
         yield
         return
-    module = denoiser(lab.pipe, lab.profile)
-    own, module.forward = module.forward, lab.compiled
-    try:
+    with replaced(denoiser(lab.pipe, lab.profile), "forward", lab.compiled):
         yield
-    finally:
-        module.forward = own
+
+
+@contextmanager
+def _drawing(lab: Lab, entry: Entry) -> Iterator[None]:
+    """Draw by the entry's system; entered anew for every batch, since one that memory ends leaves a system midway."""
+    with entry.draws(lab.pipe) if entry.draws else nullcontext(), _compiled(lab, entry):
+        yield
 
 
 @torch.inference_mode()
 def plain_targets(lab: Lab, pairs: Pairs) -> Features:
-    """What the scorer sees in the plain pipeline's pictures at the last step count, one row a pair."""
-    batch, seen = lab.profile.batch, []
-    with _compiled(lab):
-        for start in range(0, len(pairs), batch):
-            rows = range(start, min(start + batch, len(pairs)))
-            seen.append(lab.scorer.features(_draw(lab, pairs, rows, lab.profile.target_steps)))
+    """What the scorer sees in the plain pipeline's pictures at the last step count, one row a pair; NaN if broken."""
+
+    def look(rows: Sequence[int]) -> Features:
+        with _compiled(lab):
+            images = _draw(lab, [pairs[row] for row in rows], lab.profile.target_steps)
+        return _seen(lab, images)
+
+    seen = list(generate.drawn_in_parts(look, range(len(pairs)), lab.pipe, lab.profile))
     return Features(torch.cat([part.perceptual for part in seen]), torch.cat([part.semantic for part in seen]), ())
+
+
+def _seen(lab: Lab, images: torch.Tensor) -> Features:
+    """What the scorer sees, which in broken pictures is nothing: NaN."""
+    whole = generate.are_whole(images)
+    images[~whole] = 0
+    found = lab.scorer.features(images)
+    found.perceptual[~whole] = found.semantic[~whole] = torch.nan
+    return found
 
 
 @torch.inference_mode()
 def measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features) -> pl.DataFrame:
-    """All pictures of one system, drawn and measured: rows of ``SCHEMA``."""
-    frames, meter = [], EnergyMeter(lab.pipe.device)
-    with entry.draws(lab.pipe) if entry.draws else nullcontext(), _compiled(lab, entry):
-        for steps, rows in _parts(pairs, entry.steps, lab.profile.batch):
-            plain = _rows_of(targets, rows)
-            own = (
-                lab.scorer.features(_draw(lab, pairs, rows, entry.reference_steps)) if entry.reference_steps else plain
-            )
-            with counting(lab.pipe, lab.profile) as count, meter as used:
-                images = _draw(lab, pairs, rows, steps)
-            seen = lab.scorer.features(images)
-            scores = lab.scorer.compare(images, seen, own)
-            to_plain = lab.scorer.compare(images, seen, plain)
-            ids, texts, seeds = zip(*(pairs[row] for row in rows), strict=True)
-            size = len(rows)
-            frame = {
-                "system": [entry.system] * size,
-                "share": [entry.share] * size,
-                "prompt_id": ids,
-                "prompt": texts,
-                "seed": seeds,
-                "steps": [steps] * size,
-                "reference_steps": [entry.reference_steps or lab.profile.target_steps] * size,
-                **{name: values.numpy() for name, values in scores.items()},
-                "d_sim_plain": to_plain["d_sim"].numpy(),
-                "i_clip_plain": to_plain["i_clip"].numpy(),
-                "evals": [count.made] * size,
-                "seconds": [used.seconds / size] * size,
-                "joules": [None if used.joules is None else used.joules / size] * size,
-                "tflops": [entry.cost.tflops(steps)] * size,
-                "logits": lab.classify(images).float().cpu().tolist(),
-            }
-            frames.append(pl.DataFrame(frame, schema=SCHEMA))
+    """All pictures of one system, drawn and measured: rows of ``SCHEMA``; scores of broken pictures are NaN."""
+    frames = []
+    for steps, rows in _by_steps(pairs, entry.steps):
+        draw = partial(_measure, lab, entry, pairs, targets, steps)
+        frames += generate.drawn_in_parts(draw, rows, lab.pipe, lab.profile)
     return pl.concat(frames).sort("prompt_id", "seed")
 
 
-def broken(frame: pl.DataFrame) -> str | None:
-    """What is wrong with the first row whose scores are not all numbers, in a sentence; None where all are."""
+def _measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features, steps: int, rows: Sequence[int]) -> pl.DataFrame:
+    """One batch of a system's pictures, all in equally many steps."""
+    chosen, meter, size = [pairs[row] for row in rows], EnergyMeter(lab.pipe.device), len(rows)
+    plain = Features(targets.perceptual[list(rows)], targets.semantic[list(rows)], ())
+    with _drawing(lab, entry):
+        own = _seen(lab, _draw(lab, chosen, entry.reference_steps)) if entry.reference_steps else plain
+        conditioning = _embed(lab, chosen)
+        with counting(lab.pipe, lab.profile) as count, meter as used:
+            images = _sample(lab, conditioning, steps)
+        images = generate.mended(lab.pipe, lab.profile, conditioning, steps, images)
+    seen = _seen(lab, images)
+    scores = lab.scorer.compare(images, seen, own)
+    to_plain = lab.scorer.compare(images, seen, plain)
+    ids, texts, seeds = zip(*chosen, strict=True)
+    frame = {
+        "system": [entry.system] * size,
+        "share": [entry.share] * size,
+        "prompt_id": ids,
+        "prompt": texts,
+        "seed": seeds,
+        "steps": [steps] * size,
+        "reference_steps": [entry.reference_steps or lab.profile.target_steps] * size,
+        **{name: values.numpy() for name, values in scores.items()},
+        "d_sim_plain": to_plain["d_sim"].numpy(),
+        "i_clip_plain": to_plain["i_clip"].numpy(),
+        "evals": [count.made] * size,
+        "seconds": [used.seconds / size] * size,
+        "joules": [None if used.joules is None else used.joules / size] * size,
+        "tflops": [entry.cost.tflops(steps)] * size,
+        "logits": lab.classify(images).float().cpu().tolist(),
+    }
+    return pl.DataFrame(frame, schema=SCHEMA)
+
+
+def without_broken(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of pairs that every system has drawn whole, and in a sentence each, the pictures that are not."""
     scores = (*METRICS, "d_sim_plain", "i_clip_plain")
     rows = frame.filter(~pl.all_horizontal(pl.col(scores).is_finite()))
-    if not len(rows):
-        return None
-    row = rows.row(0, named=True)
-    return (
-        f"the picture of {row['prompt']!r}, seed {row['seed']}, {row['steps']} steps by {row['system']} is broken: not "
-        "all its values are numbers"
-    )
+    said = [
+        f"the picture of {row['prompt']!r}, seed {row['seed']}, {row['steps']} steps by {row['system']}, or the one it "
+        "is compared with, has values that are no numbers, drawn in float32 too"
+        for row in rows.iter_rows(named=True)
+    ]
+    return frame.join(rows.select("prompt_id", "seed").unique(), on=["prompt_id", "seed"], how="anti"), said

@@ -19,6 +19,7 @@ from bfkit.sampling.systems import SYSTEMS, Cost
 from .compare import LineUp, combination_entries, count_costs, table2_entries
 from .compare_pictures import Pairs
 
+PLAN = "plan.json"
 PICTURES = 64  # a block, at most, where one prompt has not more
 NOT_ASKED = "not asked for"
 
@@ -43,7 +44,7 @@ def settle(
         "prompts": [[number, prompt] for number, prompt in prompts.items()],
         "settings": {name: dict(SYSTEMS[name].settings) for name in systems},
     }
-    path = folder / "plan.json"
+    path = folder / PLAN
     plan, first = _settled(path, source), not path.exists()
     if plan is None:
         chosen = StepAdvisor.from_pretrained(advisor, device).steps(list(prompts.values()))
@@ -64,13 +65,23 @@ def settle(
     return plan["steps"], LineUp(entries, {name: absent[name] for name in SYSTEMS if name in absent})
 
 
-def _settled(path: Path, source: dict[str, Any]) -> dict[str, Any] | None:
-    """What an earlier run decided from this source; None if there is none, or it is damaged."""
+def _read(path: Path) -> dict[str, Any]:
+    """An earlier run's plan; empty if there is none, or it is damaged."""
     try:
-        plan = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return None
+        return {}
+
+
+def _settled(path: Path, source: dict[str, Any]) -> dict[str, Any] | None:
+    """What an earlier run decided from this source; None if it did from another."""
+    plan = _read(path)
     return plan if plan.get("source") == source else None
+
+
+def earlier_configuration(folder: Path) -> dict[str, Any] | None:
+    """What an earlier run in a folder drew with; None where there was none."""
+    return _read(folder / PLAN).get("source", {}).get("configuration")
 
 
 def blocks(prompts: Mapping[int, str], steps: Mapping[str, int], seeds: Sequence[int]) -> list[Pairs]:

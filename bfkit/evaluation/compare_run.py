@@ -11,36 +11,42 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from tqdm.auto import tqdm
 
 from bfkit.dataset.executors.local import in_processes
 from bfkit.dataset.executors.work import signals
-from bfkit.dataset.shards import configuration
+from bfkit.dataset.shards import as_before, configuration
 from bfkit.dataset.table import read_metadata, write_table
 from bfkit.devices import choose_device, hardware
 from bfkit.files import remove_leftovers
+from bfkit.memory import attempt, release
 from bfkit.metrics.inception import load_classifier
 from bfkit.metrics.scorer import Features, load_scorer
-from bfkit.models.pipelines import denoiser, load_pipeline
+from bfkit.models.pipelines import denoiser, load_pipeline, make_room
 from bfkit.profiles import Profile
 from bfkit.provenance import model_digest
 from bfkit.sampling.systems import SYSTEMS
 
 from .compare import Entry
-from .compare_pictures import Lab, Pairs, broken, measure, plain_targets
-from .compare_plan import blocks, settle
+from .compare_pictures import Lab, Pairs, measure, plain_targets, without_broken
+from .compare_plan import blocks, earlier_configuration, settle
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run leaves: all rows, or None while ``missing`` jobs are other parts' to do; and who does not draw."""
+    """What a run leaves: all rows, or None while ``missing`` jobs are other parts' to do; and who does not draw.
+
+    ``configuration`` is what decided the pictures. ``broken`` names those that are no numbers; their pairs of prompt
+    and seed are left out of every system.
+    """
 
     rows: pl.DataFrame | None
     absent: Mapping[str, str]
+    configuration: Mapping[str, Any]
     missing: int = 0
+    broken: tuple[str, ...] = ()
 
 
 # --- what a worker does ---------------------------------------------------------------------------------------------
@@ -53,6 +59,7 @@ class Setup:
     profile: Profile
     device: str
     compiled: bool
+    offload: bool
 
 
 _LABS: dict[str, Lab] = {}  # a process loads its models once
@@ -62,9 +69,15 @@ def _load(setup: Setup) -> Lab:
     key = repr((setup, configuration(setup.profile)))
     if key not in _LABS:
         profile, device = setup.profile, setup.device
-        pipe = load_pipeline(profile, device)
+        pipe = load_pipeline(profile, device, setup.offload)
         compiled = torch.compile(denoiser(pipe, profile).forward) if setup.compiled else None
-        _LABS[key] = Lab(pipe, load_scorer(profile, device), load_classifier(profile, device), profile, compiled)
+        scorer, classify = attempt(
+            lambda: (load_scorer(profile, device), load_classifier(profile, device)),
+            f"the models that score pictures for {profile.name}",
+            device,
+            relief=lambda: make_room(pipe, profile),
+        )
+        _LABS[key] = Lab(pipe, scorer, classify, profile, compiled)
     return _LABS[key]
 
 
@@ -86,24 +99,19 @@ class Job:
         except ValueError:
             return False
 
-    def make(self, lab: Lab) -> str | None:
-        """Draw, look and write; returns what is wrong with a broken picture.
+    def make(self, lab: Lab) -> None:
+        """Draw, look and write.
 
         Targets that nobody has finished are made first: waiting for another worker's would take as long.
         """
         if self.entry is None or self.targets is None:
             rows = _as_rows(plain_targets(lab, self.pairs))
-            whole = np.isfinite(rows["perceptual"].to_numpy()).all()
-            wrong = None if whole else f"a plain picture of {self.path.stem} is broken: not all its values are numbers"
-        elif not self.targets.is_complete() and (wrong := self.targets.make(lab)):
-            return wrong
         else:
+            if not self.targets.is_complete():
+                self.targets.make(lab)
             targets = _as_features(pl.read_parquet(self.targets.path), lab.scorer.clip.device)
             rows = measure(lab, self.entry, self.pairs, targets)
-            wrong = broken(rows)
-        if not wrong:
-            write_table(rows, self.path, {**self.noted, "hardware": hardware(lab.pipe.device)})
-        return wrong
+        write_table(rows, self.path, {**self.noted, "hardware": hardware(lab.pipe.device)})
 
 
 def _as_rows(seen: Features) -> pl.DataFrame:
@@ -116,17 +124,10 @@ def _as_features(rows: pl.DataFrame, device: torch.device) -> Features:
     return Features(perceptual, semantic, ())
 
 
-def work(job: Job, setup: Setup) -> str | None:
-    """Do a job, unless another run has; returns what is wrong with it if a picture is broken."""
-    if job.is_complete():
-        return None
-    try:
-        return job.make(_load(setup))
-    except torch.OutOfMemoryError:
-        raise ValueError(
-            f"{setup.device} has too little memory for {setup.profile.batch} pictures of {setup.profile.name} at once: "
-            "choose fewer with --batch; what is finished is kept"
-        ) from None
+def work(job: Job, setup: Setup) -> None:
+    """Do a job, unless another run has."""
+    if not job.is_complete():
+        job.make(_load(setup))
 
 
 # --- what there is to do --------------------------------------------------------------------------------------------
@@ -163,14 +164,16 @@ def compare(
     workers: int = 1,
     compiled: bool = False,
     *,
+    offload: bool = False,
     part: tuple[int, int] = (1, 1),
     systems: Sequence[str] | None = None,
 ) -> Comparison:
     """Every system and combination on the same prompts (id: text) and the profile's seeds; resumes.
 
     ``workers`` processes share the work as they do in ``build_dataset``; ``part`` (3, 16) does the third sixteenth of
-    the blocks alone. ``systems`` names those beside OURS, UNIFORM and REFERENCE (default: all). Raises ValueError for
-    bad input before anything is drawn, and for broken pictures when all else is finished; OSError if the disk is full.
+    the blocks alone. ``systems`` names those beside OURS, UNIFORM and REFERENCE (default: all). With ``offload``, a
+    pipeline's models take turns on a GPU that does not hold them all. Raises ValueError for bad input before anything
+    is drawn, and for pictures that are all broken; OSError if the disk is full.
     """
     number, parts = part
     if not 1 <= number <= parts:
@@ -181,39 +184,43 @@ def compare(
     device = choose_device(device)
     folder = Path(folder).absolute()
     remove_leftovers(folder)
-    setup = Setup(profile, str(device), compiled)
+    profile = as_before(profile, earlier_configuration(folder))
+    setup = Setup(profile, str(device), compiled, offload)
     steps, found = settle(profile, prompts, str(advisor), folder, device, names, lambda: _load(setup).pipe)
     each = enumerate(blocks(prompts, steps, profile.seeds))
     jobs = [_jobs(folder, profile, found.entries, block, pairs) for block, pairs in each]
     mine = jobs[number - 1 :: parts]
     if workers > 1:
         _LABS.clear()  # the workers have models of their own
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
     random.SystemRandom().shuffle(mine)  # two runs in one folder rarely meet
     ordered = [targets for targets, *_ in mine] + [job for _, *others in mine for job in others]
-    if said := _do(ordered, setup, workers, f"{len(found.entries)} systems"):
-        raise ValueError(f"{said[0]}; {len(said)} jobs are not finished, all others are: see to the cause, run again")
+    _do(ordered, setup, workers, f"{len(found.entries)} systems")
     rest = [job for _, *others in jobs for job in others]
     if missing := sum(not job.is_complete() for job in rest):
-        return Comparison(None, found.absent, missing)
+        return Comparison(None, found.absent, configuration(profile), missing)
     by_system = zip(*([pl.read_parquet(job.path) for job in others] for _, *others in jobs), strict=True)
-    return Comparison(pl.concat([pl.concat(own).sort("prompt_id", "seed") for own in by_system]), found.absent)
+    rows, said = without_broken(pl.concat([pl.concat(own).sort("prompt_id", "seed") for own in by_system]))
+    if not len(rows):
+        raise ValueError(f"no pair of prompt and seed is left: {said[0]}; see to the models or their dtype")
+    return Comparison(rows, found.absent, configuration(profile), broken=tuple(said))
 
 
-def _do(jobs: Sequence[Job], setup: Setup, workers: int, label: str) -> list[str]:
-    """Do what is not done yet; returns what is wrong with the broken ones."""
+def _do(jobs: Sequence[Job], setup: Setup, workers: int, label: str) -> None:
+    """Do what is not done yet."""
     missing = [job for job in jobs if not job.is_complete()]
 
-    def outcomes() -> Generator[str | None]:
+    def outcomes() -> Generator[None]:
         if min(workers, len(missing)) > 1:
             yield from in_processes(missing, setup, min(workers, len(missing)), work)
         else:
-            yield from (work(job, setup) for job in missing)
+            for job in missing:
+                work(job, setup)
+                yield
 
     with signals(_interrupt, signal.SIGTERM), closing(outcomes()) as found:
-        bar = tqdm(found, label, len(jobs), initial=len(jobs) - len(missing), unit="job", mininterval=1.0)
-        return [outcome for outcome in bar if outcome]
+        for _ in tqdm(found, label, len(jobs), initial=len(jobs) - len(missing), unit="job", mininterval=1.0):
+            pass
 
 
 def _interrupt(*_: object) -> None:

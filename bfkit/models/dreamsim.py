@@ -87,14 +87,11 @@ def load_dreamsim(branch: str, device: torch.device | str = "cpu") -> DreamSim:
     tensors and plain containers and runs no code. Raises ValueError for an unknown branch or a damaged file, and
     FileNotFoundError, with the address and the place to put it, for a file that cannot be fetched.
     """
-    if branch not in BRANCHES:
-        raise ValueError(f"unknown DreamSim branch {branch!r}: choose one of {', '.join(BRANCHES)}")
-    folder = Path(torch.hub.get_dir()) / "dreamsim"  # laid out as dreamsim lays out its cache_dir
-    names = dreamsim_args["model_config"][branch]["model_type"].split(",")
-    adapters = folder / ("ensemble_lora" if branch == "ensemble" else f"{branch}_single_lora")
-    _fetch(branch, names, folder, adapters.name)
-    model = DreamSim([_load_tower(name, folder) for name in names])
-    return _merge_adapters(model, adapters).to(device).eval().requires_grad_(False)
+    _check_branch(branch)
+    _fetch(branch)
+    folder = _folder()
+    model = DreamSim([_load_tower(name, folder) for name in _towers(branch)])
+    return _merge_adapters(model, folder / _adapters(branch)).to(device).eval().requires_grad_(False)
 
 
 def _backbone(name: str) -> str:
@@ -141,14 +138,38 @@ def _damaged(path: Path) -> ValueError:
 # --- the files ------------------------------------------------------------------------------------------------------
 
 
-def _fetch(branch: str, names: list[str], folder: Path, adapters: str) -> None:
+def _check_branch(branch: str) -> None:
+    if branch not in BRANCHES:
+        raise ValueError(f"unknown DreamSim branch {branch!r}: choose one of {', '.join(BRANCHES)}")
+
+
+def _folder() -> Path:
+    return Path(torch.hub.get_dir()) / "dreamsim"  # laid out as dreamsim lays out its cache_dir
+
+
+def _towers(branch: str) -> list[str]:
+    return dreamsim_args["model_config"][branch]["model_type"].split(",")
+
+
+def _adapters(branch: str) -> str:
+    return "ensemble_lora" if branch == "ensemble" else f"{branch}_single_lora"
+
+
+def missing_files(branch: str) -> list[Path]:
+    """The files of a branch that have not been downloaded yet; ValueError for an unknown branch."""
+    _check_branch(branch)
+    names = [_backbone(name) for name in _towers(branch)]
+    names += [f"{_adapters(branch)}/{name}" for name in ("adapter_config.json", "adapter_model.safetensors")]
+    return [_folder() / name for name in names if not (_folder() / name).is_file()]
+
+
+def _fetch(branch: str) -> None:
     """Download what is not there yet; every file appears whole or not at all."""
-    needed = [_backbone(name) for name in names if name != "dino_vitb16"]
-    needed += [f"{adapters}/adapter_config.json", f"{adapters}/adapter_model.safetensors"]
-    if not all((folder / name).is_file() for name in needed):
-        _fetch_archive(dreamsim_weights[branch], needed, folder)
-    if "dino_vitb16" in names and not (folder / DINO_FILE).is_file():
-        _download(DINO_URL, folder / DINO_FILE, f"save it as {folder / DINO_FILE}")
+    missing = [path.relative_to(_folder()).as_posix() for path in missing_files(branch)]
+    if archived := [name for name in missing if name != DINO_FILE]:
+        _fetch_archive(dreamsim_weights[branch], archived, _folder())
+    if DINO_FILE in missing:
+        _download(DINO_URL, _folder() / DINO_FILE, f"save it as {_folder() / DINO_FILE}")
 
 
 def _fetch_archive(url: str, members: list[str], folder: Path) -> None:

@@ -17,7 +17,7 @@ from bfkit.devices import use_device
 from bfkit.memory import attempt, if_it_fits, release
 from bfkit.profiles import Profile
 
-from .hub import hub_reason
+from .hub import hub_reason, is_local
 from .schedulers import EulerFromNoise
 
 LARGE = 2 * 2**30  # bytes; CLIP's text models take less, and to move them would win no room
@@ -80,8 +80,7 @@ def load_pipeline(
     that is not there or cannot hold the model, or for models that cannot take turns.
     """
     device = use_device(device)
-    folder = Path(profile.pipeline)
-    local = folder.is_absolute() or folder.is_dir()
+    folder, local = Path(profile.pipeline), is_local(profile.pipeline)
     if local and not (folder / "model_index.json").is_file():
         raise FileNotFoundError(
             f"no pipeline in {folder}: model_index.json is missing; train the miniature with "
@@ -106,10 +105,11 @@ def load_pipeline(
 
 def _load(profile: Profile, local: bool) -> DiffusionPipeline:
     options = {"dtype": getattr(torch, profile.dtype), "use_safetensors": True, "local_files_only": local}
+    options |= {name: value for name in ("revision", "variant") if (value := getattr(profile, name))}
     try:
         with without_progress_bars() if local else nullcontext():
             return AutoPipelineForText2Image.from_pretrained(profile.pipeline, **options)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError) as error:
         way_out = "name another model or a local folder in the profile's `pipeline`"
         first = str(error).partition("\n")[0]
         why = f"{profile.pipeline} does not load as a text-to-image pipeline ({first}): {way_out}"

@@ -17,8 +17,9 @@ from bfkit.devices import synchronize
 from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
 
+from .conditioning import Conditioning, embed
 from .energy import EnergyMeter
-from .generate import Conditioning, embed, sample
+from .generate import sample
 from .hooks import replaced
 
 
@@ -27,7 +28,7 @@ class _Seen(Exception):
 
 
 def first_inputs(
-    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments of the denoiser's first call when pictures are drawn, whatever the pipeline's family."""
     module, seen = denoiser(pipe, profile), []
@@ -37,7 +38,7 @@ def first_inputs(
         raise _Seen
 
     with replaced(module, "forward", look), suppress(_Seen):
-        sample(pipe, profile, conditions, 2)
+        sample(pipe, profile, conditioning, 2)
     return seen[0]
 
 
@@ -62,8 +63,8 @@ def tflops_of(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, 
 
 def tflops_per_evaluation(pipe: DiffusionPipeline, profile: Profile) -> float:
     """TFLOPs of one denoiser evaluation for one picture, guidance included."""
-    conditions = embed(pipe, profile, ["a picture"], [0])
-    return tflops_of(denoiser(pipe, profile), *first_inputs(pipe, profile, conditions))
+    conditioning = embed(pipe, profile, ["a picture"], [0])
+    return tflops_of(denoiser(pipe, profile), *first_inputs(pipe, profile, conditioning))
 
 
 @torch.inference_mode()
@@ -88,12 +89,12 @@ def seconds_an_image(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[st
     """
     runs: dict[str, list[tuple[int, float, float | None]]] = {"OURS": [], "REFERENCE": []}
     for prompt, steps in ours.items():
-        conditions = embed(pipe, profile, [prompt], profile.seeds[:1])
+        conditioning = embed(pipe, profile, [prompt], profile.seeds[:1])
         for system, count in (("OURS", steps), ("REFERENCE", paper.REFERENCE_STEPS)):
             if not runs[system]:
-                sample(pipe, profile, conditions, 1)  # a warm-up
+                sample(pipe, profile, conditioning, 1)  # a warm-up
             with EnergyMeter(pipe.device) as used:
-                sample(pipe, profile, conditions, count)
+                sample(pipe, profile, conditioning, count)
             runs[system].append((count, used.seconds, used.joules))
     rows = []
     for system, own in runs.items():

@@ -49,3 +49,8 @@ def _nvml_counter(device: torch.device) -> Callable[[], float | None]:
     except pynvml.NVMLError:
         return lambda: None
     return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
+
+
+def measures_energy(device: torch.device) -> bool:
+    """True if NVML counts the joules of a device."""
+    return _nvml_counter(device)() is not None

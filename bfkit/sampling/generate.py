@@ -5,7 +5,7 @@ between pipeline classes stands in ``Profile.family``; the denoising loop is alw
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -16,11 +16,12 @@ from bfkit.memory import fitting, if_it_fits, in_parts
 from bfkit.models.pipelines import calling, decoder, denoiser, in_float32, make_room, picture_stage
 from bfkit.profiles import Profile
 
+from .conditioning import Conditioning, embed
 from .decoding import careful_decoding
 
 MAX_STEPS = 1000
 Picture = TypeVar("Picture")
-Drawn = TypeVar("Drawn")
+Result = TypeVar("Result")
 
 
 # --- what is asked for ----------------------------------------------------------------------------------------------
@@ -55,93 +56,17 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
 # --- prompts to pictures --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Conditioning:
-    """What a batch of pictures is drawn from: the text stage's tensors, row for row, and each picture's generator."""
-
-    texts: dict[str, torch.Tensor]
-    states: tuple[torch.Tensor, ...]  # the generators' states when the text stage was done with them
-
-    def rows(self, index: Sequence[int]) -> "Conditioning":
-        """Some of the pictures."""
-        return Conditioning(
-            {name: _at(rows, index) for name, rows in self.texts.items()}, tuple(self.states[i] for i in index)
-        )
-
-    def in_float32(self) -> "Conditioning":
-        """The same texts for a denoiser in float32; the noise, then drawn in float32, is the same but for rounding."""
-        texts = {name: rows.float() if rows.is_floating_point() else rows for name, rows in self.texts.items()}
-        return replace(self, texts=texts)
-
-    def generators(self) -> list[torch.Generator]:
-        """A generator a picture, on the CPU, ready to draw its noise; new ones with every call."""
-        made = [torch.Generator() for _ in self.states]
-        for generator, state in zip(made, self.states, strict=True):
-            generator.set_state(state)
-        return made
-
-
-def _at(rows: torch.Tensor, index: Sequence[int]) -> torch.Tensor:
-    return rows[torch.as_tensor(index, device=rows.device)]
-
-
-@torch.inference_mode()
-def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], seeds: Sequence[int]) -> Conditioning:
-    """Run the text stage, once for each different prompt; prompts and seeds are those of the pictures, one each.
-
-    A text stage that draws (Kandinsky's prior) runs once a picture, from the picture's seed. A prompt longer than the
-    model reads is cut, with a warning by diffusers. ValueError if memory does not hold a single text.
-    """
-    combined = isinstance(getattr(pipe, profile.family.text_stage), DiffusionPipeline)
-    asked = list(zip(prompts, seeds, strict=True))
-    texts = asked if combined else [(prompt, 0) for prompt in dict.fromkeys(prompts)]
-    parts = list(
-        in_parts(
-            lambda part: _embed(pipe, profile, *zip(*part, strict=True)),
-            texts,
-            len(texts),
-            owner=pipe,
-            what=f"text of {profile.name}",
-            device=pipe.device,
-            relief=lambda: make_room(pipe, profile),
-        )
-    )
-    joined = {name: torch.cat([part.texts[name] for part in parts]) for name in parts[0].texts}
-    if combined:
-        return Conditioning(joined, tuple(state for part in parts for state in part.states))
-    rows = [texts.index((prompt, 0)) for prompt in prompts]
-    states = tuple(torch.Generator().manual_seed(int(seed)).get_state() for seed in seeds)
-    return Conditioning({name: _at(tensor, rows) for name, tensor in joined.items()}, states)
-
-
-def _embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], seeds: Sequence[int]) -> Conditioning:
-    """The text stage itself, on prompts that are all run."""
-    family, guided = profile.family, profile.guidance > 1
-    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-    stage = getattr(pipe, family.text_stage)
-    if isinstance(stage, DiffusionPipeline):
-        outputs = calling(stage)(list(prompts), generator=generators, return_dict=False)
-    else:
-        options = {"device": pipe._execution_device, "num_images_per_prompt": 1, **dict(family.text_options)}
-        if family.two_passes:
-            options["do_classifier_free_guidance"] = guided
-        outputs = stage(prompt=list(prompts), **options)
-    named = zip(family.embeddings, outputs, strict=True)
-    texts = {name: output for name, output in named if name and output is not None}
-    return Conditioning(texts, tuple(generator.get_state() for generator in generators))
-
-
 @torch.inference_mode()
 def sample(
-    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, steps: int
 ) -> Float[torch.Tensor, "n 3 h w"]:
     """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps."""
     with careful_decoding(pipe, profile):
         output = calling(picture_stage(pipe, profile))(
-            **conditions.texts,
+            **conditioning.texts,
             **dict(profile.family.picture_options),
             num_inference_steps=steps,
-            generator=conditions.generators(),
+            generator=conditioning.generators(),
             guidance_scale=profile.guidance,
             height=profile.image_size,
             width=profile.image_size,
@@ -152,7 +77,7 @@ def sample(
 
 
 def sample_in_float32(
-    pipe: DiffusionPipeline, profile: Profile, conditions: Conditioning, steps: int
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, steps: int
 ) -> torch.Tensor | None:
     """``sample`` with denoiser and decoder in float32, for what half precision breaks; None if it does not fit."""
 
@@ -160,13 +85,25 @@ def sample_in_float32(
 
     def draw() -> torch.Tensor:
         with in_float32(denoiser(pipe, profile), decoder(pipe, profile)):
-            return sample(pipe, profile, conditions.in_float32(), steps)
+            return sample(pipe, profile, conditioning.in_float32(), steps)
 
     try:
         vars(pipe).update(dict.fromkeys(texts))  # where they are, pipelines cast to their dtype, which they keep
         return if_it_fits(draw)
     finally:
         vars(pipe).update(texts)
+
+
+@torch.inference_mode()
+def mended(
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, steps: int, images: torch.Tensor
+) -> torch.Tensor:
+    """Drawn pictures (N, 3, H, W), those with values that are no numbers drawn again in float32, in place."""
+    for row in (~are_whole(images)).nonzero().flatten().tolist():
+        again = sample_in_float32(pipe, profile, conditioning.rows([row]), steps)
+        if again is not None:
+            images[row] = again[0]
+    return images
 
 
 def are_whole(images: torch.Tensor) -> torch.Tensor:
@@ -184,12 +121,12 @@ def _one(profile: Profile) -> str:
 
 
 def drawn_in_parts(
-    draw: Callable[[Sequence[Picture]], Drawn],
+    draw: Callable[[Sequence[Picture]], Result],
     pictures: Sequence[Picture],
     pipe: DiffusionPipeline,
     profile: Profile,
     batch: int | None = None,
-) -> Iterator[Drawn]:
+) -> Iterator[Result]:
     """The results of ``draw`` on pictures in order, ``batch`` at once (default: the profile's) or as many as fit.
 
     What fits is remembered for the pipeline. ``draw`` may be called again on some of what it has failed at, so that it
@@ -206,28 +143,58 @@ def drawn_in_parts(
     )
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A batch of finished pictures (N, 3, H, W) on the CPU, and which of those asked for they are."""
+
+    rows: tuple[int, ...]
+    images: torch.Tensor
+
+
+def drawn(
+    pipe: DiffusionPipeline,
+    profile: Profile,
+    prompts: Sequence[str],
+    steps: Sequence[int],
+    seeds: Sequence[int],
+    batch: int | None = None,
+) -> Iterator[Drawn]:
+    """Pictures, each of its own prompt, step count and seed, as each batch is done: fewest steps first.
+
+    Pictures of equal step counts are drawn together, ``batch`` at once (default: the profile's) or as many as fit;
+    those with values that are no numbers again in float32, and NaN is left if that does not help.
+    """
+
+    def draw(part: Sequence[int]) -> Drawn:
+        conditioning = embed(pipe, profile, [prompts[row] for row in part], [seeds[row] for row in part])
+        images = sample(pipe, profile, conditioning, steps[part[0]])
+        return Drawn(tuple(part), mended(pipe, profile, conditioning, steps[part[0]], images).cpu())
+
+    for count in sorted(set(steps)):
+        yield from drawn_in_parts(draw, [row for row, own in enumerate(steps) if own == count], pipe, profile, batch)
+
+
 def generate(
     pipe: DiffusionPipeline,
     prompts: Sequence[str],
-    steps: int,
+    steps: int | Sequence[int],
     *,
     profile: Profile,
     seeds: Sequence[int] | None = None,
     batch: int | None = None,
 ) -> Float[torch.Tensor, "n 3 h w"]:
-    """Pictures of prompts, all in the same number of steps: (len(prompts), 3, H, W) float32 in [0, 1] on the CPU.
+    """Pictures of prompts in order: (len(prompts), 3, H, W) float32 in [0, 1] on the CPU.
 
-    ``seeds`` gives each prompt's seed (default: the profile's first for all). Raises ValueError for bad prompts, bad
-    steps, another number of seeds, or a device that does not hold one picture.
+    ``steps`` is one count for all, or each prompt's own; ``seeds`` are each prompt's (default: the profile's first for
+    all). Raises ValueError for bad prompts, bad steps, other numbers of them, or a device that does not hold one
+    picture.
     """
-    prompts, steps = check_prompts(prompts), check_steps(steps)
+    prompts = check_prompts(prompts)
+    counts = [check_steps(count) for count in (steps if isinstance(steps, Sequence) else [steps] * len(prompts))]
     seeds = [profile.seeds[0]] * len(prompts) if seeds is None else list(seeds)
-    if len(seeds) != len(prompts):
-        raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one seed for each prompt")
-
-    def draw(part: Sequence[tuple[str, int]]) -> torch.Tensor:
-        texts, own = zip(*part, strict=True)
-        return sample(pipe, profile, embed(pipe, profile, texts, own), steps).cpu()
-
-    asked = list(zip(prompts, seeds, strict=True))
-    return torch.cat(list(drawn_in_parts(draw, asked, pipe, profile, batch)))
+    for what, given in (("step counts", counts), ("seeds", seeds)):
+        if len(given) != len(prompts):
+            raise ValueError(f"{len(given)} {what} for {len(prompts)} prompts: give one for each prompt")
+    parts = list(drawn(pipe, profile, prompts, counts, seeds, batch))
+    order = torch.tensor([row for part in parts for row in part.rows]).argsort()
+    return torch.cat([part.images for part in parts])[order]

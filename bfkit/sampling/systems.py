@@ -13,9 +13,10 @@ from diffusers import DiffusionPipeline
 from bfkit.profiles import Profile
 
 from .accelerators import deep_cache, tome
+from .conditioning import embed
 from .cost import flop_counter
 from .distrifusion import WARMUP, distrifusion
-from .generate import MAX_STEPS, check_steps, embed, sample
+from .generate import MAX_STEPS, check_steps, sample
 from .hooks import DoesNotApply
 from .samplers import ddim, dpm_solver, euler_ancestral, unipc
 
@@ -76,13 +77,13 @@ def count_tflops(pipe: DiffusionPipeline, profile: Profile, steps: int) -> tuple
     A picture is really drawn, by whatever is entered, since what a step costs may depend on the steps before.
     """
     denoiser, before, costs = getattr(pipe, profile.family.denoiser), [], []
-    conditions = embed(pipe, profile, ["a picture"], [0])
+    conditioning = embed(pipe, profile, ["a picture"], [0])
     with (
         flop_counter() as counter,
         denoiser.register_forward_pre_hook(lambda *_: before.append(counter.get_total_flops())),
         denoiser.register_forward_hook(lambda *_: costs.append((counter.get_total_flops() - before[-1]) / 1e12)),
     ):
-        sample(pipe, profile, conditions, check_steps(steps))
+        sample(pipe, profile, conditioning, check_steps(steps))
     return tuple(costs)
 
 

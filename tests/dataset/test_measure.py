@@ -1,5 +1,6 @@
 """A shard's rows do not depend on batches, memory or kept pictures; broken pictures are mended or left out."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,10 @@ from bfkit.dataset.measure import measure_prompts, picture_path
 from bfkit.dataset.table import SCHEMA
 from bfkit.metrics.l_snr import LUMA
 from bfkit.models.pipelines import load_pipeline
+from bfkit.sampling import energy
+from bfkit.sampling.conditioning import embed
 from bfkit.sampling.cost import tflops_per_evaluation
-from bfkit.sampling.generate import embed, generate, sample
+from bfkit.sampling.generate import generate, sample
 
 PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park"]
 
@@ -79,6 +82,15 @@ def test_evaluations_are_those_really_made_and_cost_what_they_cost(rows):
     assert made == {4: 4, 2: 1, 1: 0}, "all step counts share the first"
     assert table["tflops"].to_list() == [2.0 * evals for evals in table["evals"]]
     assert table.filter(pl.col("steps") > 1)["seconds"].min() > 0
+
+
+def test_the_joules_of_a_batch_are_shared_by_its_pictures_and_unknown_where_nothing_counts(rows, monkeypatch):
+    assert rows()["joules"].is_null().all(), "no NVML counts a CPU"
+    ticks = itertools.count(0, 12)  # joules between one reading and the next
+    monkeypatch.setattr(energy, "_nvml_counter", lambda _: lambda: float(next(ticks)))
+    monkeypatch.setattr(energy, "SHORTEST_WINDOW", 0)
+    table = rows(batch=4)
+    assert table["joules"].to_list() == [12 / size for size in (4, 2) for _ in range(size) for _ in range(3)]
 
 
 def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(rows, own_pipe):

@@ -40,6 +40,7 @@ def synthetic(prompts: int, seeds: int = 2, steps: tuple[int, ...] = (1, 2, 5)) 
             "evals": [key[2] for key in keys],
             "seconds": 0.1,
             "tflops": 0.1,
+            "joules": 3.0,
         }
     )
     return frame.select(SCHEMA.names()).cast(SCHEMA).sample(fraction=1, shuffle=True, seed=1)
@@ -89,6 +90,13 @@ def test_a_foreign_parquet_file_is_refused_by_name(folder, inside):
     pl.DataFrame({"steps": [1, 2], "price": [3.0, 4.0]}).write_parquet(path)
     with pytest.raises(ValueError, match=rf"{path.name}.*was not written by"):
         read_scores(folder if inside else path)
+
+
+def test_a_table_from_before_energy_was_noted_is_read_as_if_nothing_had_measured_it(table, tmp_path):
+    write_table(table.drop("joules"), tmp_path / "old.parquet", {"configuration": {}})
+    rows = read_scores(tmp_path / "old.parquet")
+    assert rows.schema == SCHEMA and rows["joules"].is_null().all()
+    assert rows.drop("joules").equals(table.drop("joules"))
 
 
 def test_a_table_without_some_columns_is_refused_naming_them(tmp_path):

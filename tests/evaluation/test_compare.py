@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from polars.testing import assert_frame_equal
 
+from bfkit import memory
 from bfkit.evaluation.compare import (
     PLAIN,
     SCHEMA,
@@ -16,10 +18,11 @@ from bfkit.evaluation.compare import (
     table2_entries,
     uniform_steps,
 )
-from bfkit.evaluation.compare_pictures import Lab, broken, measure, plain_targets
+from bfkit.evaluation.compare_pictures import Lab, measure, plain_targets, without_broken
 from bfkit.metrics.inception import inception_score
 from bfkit.models.pipelines import load_pipeline
 from bfkit.sampling.generate import generate
+from bfkit.sampling.hooks import replaced
 from bfkit.sampling.systems import SYSTEMS
 
 OURS = {3: ("a white and empty wall", 2), 8: ("two red circles on a beach", 4), 9: ("a crowd in a park", 3)}
@@ -175,13 +178,60 @@ def test_a_compiled_denoiser_draws_for_those_that_leave_its_steps_alone(lab, pla
         calls.clear()
 
 
-def test_a_broken_picture_is_named(lab, plans, pairs, targets):
+def test_what_is_broken_for_one_system_is_left_out_of_all(lab, plans, pairs, targets):
     rows = measure(lab, plans["OURS"], pairs, targets)
-    assert broken(rows) is None
-    wrong = rows.with_columns(
-        i_clip=pl.when((pl.col("prompt_id") == 8) & (pl.col("seed") == 1)).then(float("nan")).otherwise("i_clip")
+    assert without_broken(rows)[1] == []
+    other = rows.with_columns(
+        pl.lit("UniPC").alias("system"),
+        i_clip=pl.when((pl.col("prompt_id") == 8) & (pl.col("seed") == 1)).then(float("nan")).otherwise("i_clip"),
     )
-    assert "'two red circles on a beach', seed 1, 4 steps by OURS is broken" in broken(wrong)
+    left, (said,) = without_broken(pl.concat([rows, other]))
+    assert "'two red circles on a beach', seed 1, 4 steps by UniPC, or the one it is compared with" in said
+    expected = [(number, seed) for number, _, seed in pairs if (number, seed) != (8, 1)]
+    for _, own in left.group_by("system"):
+        assert own.select("prompt_id", "seed").rows() == expected
+
+
+def test_what_overflows_is_drawn_in_float32_and_what_stays_broken_spoils_no_neighbour(lab, plans, pairs, targets):
+    plan = replace(plans["OURS"], steps=dict.fromkeys(STEPS, 2))
+    undisturbed = measure(lab, plan, pairs, targets)
+    unet, heals, drawn = lab.pipe.unet, True, []
+
+    def breaking(sample, timestep, *args, **kwargs):
+        output = type(unet).forward(unet, sample, timestep, *args, **kwargs)
+        drawn.append(len(sample))
+        if len(sample) > 2 or not heals:  # a single picture, guided, has two rows: it is drawn alone in float32
+            output[0][:1] = torch.nan
+        return output
+
+    with replaced(unet, "forward", breaking):
+        healed = measure(lab, plan, pairs, targets)
+        heals = False
+        broken = measure(lab, plan, pairs, targets)
+    assert 2 in drawn
+    assert_frame_equal(healed.drop("seconds", "evals"), undisturbed.drop("seconds", "evals"), abs_tol=1e-4)
+    bad = ~np.isfinite(broken["d_sim"].to_numpy())
+    assert bad.any() and not bad.all()
+    kept, before = broken.filter(~bad), undisturbed.filter(~bad)
+    assert_frame_equal(kept.drop("seconds", "evals"), before.drop("seconds", "evals"), abs_tol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["OURS", "DeepCache", "ToMe"])
+def test_a_batch_that_memory_does_not_hold_is_drawn_in_halves_whatever_draws(lab, plans, pairs, targets, name):
+    """Also midway through a picture, where a system that remembers would go on with what another batch has left."""
+    plan = replace(plans[name], steps=dict.fromkeys(STEPS, 4), reference_steps=0)
+    memory._FITS.pop(lab.pipe, None)  # what another test has found to fit
+    undisturbed, own, calls = measure(lab, plan, pairs, targets), lab.pipe.unet.conv_out, []
+
+    def short(_, inputs):
+        calls.append(len(inputs[0]))
+        if len(inputs[0]) > 4 and len(calls) > 2:
+            raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    with own.register_forward_pre_hook(short):
+        halved = measure(lab, plan, pairs, targets)
+    assert max(calls) == 8 and calls[-1] == 4
+    assert_frame_equal(halved.drop("seconds"), undisturbed.drop("seconds"), abs_tol=2e-4)
 
 
 def test_the_inception_score_is_that_of_its_definition():

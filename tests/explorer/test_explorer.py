@@ -57,7 +57,7 @@ def table(
 ) -> pl.DataFrame:
     """A score table whose curves are ``curve`` of the prompt's number and the steps, alike for all three metrics."""
     rows = [
-        (row, prompt, seed, t, value := curve(row, t), value, 1 - value, t, 0.1 * t, 0.001 * t)
+        (row, prompt, seed, t, value := curve(row, t), value, 1 - value, t, 0.1 * t, 0.001 * t, None)
         for row, prompt in enumerate(prompts)
         for seed in range(seeds)
         for t in steps

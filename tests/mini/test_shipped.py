@@ -19,7 +19,8 @@ from bfkit.models.clip import retrieval
 from bfkit.models.pipelines import load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import PROFILES
-from bfkit.sampling.generate import embed, sample
+from bfkit.sampling.conditioning import embed
+from bfkit.sampling.generate import sample
 from bfkit.sampling.systems import SYSTEMS, count_cost
 
 MINI = PROFILES["mini"]

@@ -20,8 +20,9 @@ from bfkit.models.pipelines import decoder, denoiser, load_pipeline, picture_sta
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
+from bfkit.sampling.conditioning import embed
 from bfkit.sampling.counting import counting
-from bfkit.sampling.generate import embed, generate, sample, sample_in_float32
+from bfkit.sampling.generate import generate, sample, sample_in_float32
 
 PROMPTS = ["a red circle", "three blue stars on a yellow background"]
 SEEDS = [3, 4]

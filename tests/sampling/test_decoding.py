@@ -9,8 +9,9 @@ import torch
 from bfkit.models.architectures import build_vae
 from bfkit.models.pipelines import load_pipeline
 from bfkit.profiles import PROFILES
+from bfkit.sampling.conditioning import embed
 from bfkit.sampling.decoding import most_at_once
-from bfkit.sampling.generate import embed, generate, sample
+from bfkit.sampling.generate import generate, sample
 
 PROMPTS = ["a red circle", "three blue stars on a yellow background"]
 
@@ -43,12 +44,12 @@ def test_no_slice_is_larger_than_that(pipe, random_profile, monkeypatch):
 def test_a_decoder_that_overflows_in_half_precision_decodes_again_in_float32(half, random_profile):
     with torch.no_grad():
         half.vae.decoder.conv_in.weight *= 300_000  # its blocks normalise what comes in, but its squares pass 65504
-    conditions = embed(half, random_profile, PROMPTS, [0, 1])
+    conditioning = embed(half, random_profile, PROMPTS, [0, 1])
     latents = torch.full((1, 4, 16, 16), 4.0, dtype=torch.float16)
     assert not half.vae.decode(latents).sample.isfinite().all(), "it does overflow"
-    pictures = sample(half, random_profile, conditions, 2)
+    pictures = sample(half, random_profile, conditioning, 2)
     assert half.vae.dtype == torch.float16
-    expected = sample(half.to(torch.float32), random_profile, conditions.in_float32(), 2)
+    expected = sample(half.to(torch.float32), random_profile, conditioning.in_float32(), 2)
     torch.testing.assert_close(pictures, expected, atol=0.02, rtol=0)
 
 

@@ -9,8 +9,9 @@ from diffusers import EulerDiscreteScheduler
 from bfkit import paper
 from bfkit.devices import choose_device
 from bfkit.models.pipelines import load_pipeline
+from bfkit.sampling.conditioning import Conditioning, embed
 from bfkit.sampling.counting import counting
-from bfkit.sampling.generate import Conditioning, embed, generate, sample
+from bfkit.sampling.generate import generate, sample
 
 PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park", "a teal star", "a night sky"]
 
@@ -26,8 +27,8 @@ def plain_call(pipe, profile, prompt: str, steps: int, seed: int, **options) -> 
 # --- noise ----------------------------------------------------------------------------------------------------------
 
 
-def noise(conditions: Conditioning) -> list[torch.Tensor]:
-    return [torch.randn((4, 16, 16), generator=generator) for generator in conditions.generators()]
+def noise(conditioning: Conditioning) -> list[torch.Tensor]:
+    return [torch.randn((4, 16, 16), generator=generator) for generator in conditioning.generators()]
 
 
 def test_noise_depends_on_the_seed_alone(pipe, random_profile):
@@ -41,10 +42,10 @@ def test_noise_depends_on_the_seed_alone(pipe, random_profile):
 
 
 def test_every_draw_from_the_same_conditions_begins_anew(pipe, random_profile):
-    conditions = embed(pipe, random_profile, PROMPTS[:2], [7, 8])
-    for first, second in zip(noise(conditions), noise(conditions), strict=True):
+    conditioning = embed(pipe, random_profile, PROMPTS[:2], [7, 8])
+    for first, second in zip(noise(conditioning), noise(conditioning), strict=True):
         assert torch.equal(first, second)
-    assert torch.equal(noise(conditions.rows([1]))[0], noise(conditions)[1])
+    assert torch.equal(noise(conditioning.rows([1]))[0], noise(conditioning)[1])
 
 
 def test_drawing_leaves_the_global_generator_alone(pipe, random_profile):
@@ -59,12 +60,12 @@ def test_a_prompt_is_embedded_once_for_all_its_seeds(pipe, random_profile):
     texts = []
     handle = pipe.text_encoder.register_forward_pre_hook(lambda module, args: texts.append(args[0].shape[0]))
     try:
-        conditions = embed(pipe, replace(random_profile, guidance=1.0), [PROMPTS[0]] * 4 + [PROMPTS[1]] * 4, range(8))
+        conditioning = embed(pipe, replace(random_profile, guidance=1.0), [PROMPTS[0]] * 4 + [PROMPTS[1]] * 4, range(8))
     finally:
         handle.remove()
     assert texts == [2]
-    assert conditions.texts["prompt_embeds"].shape[0] == 8
-    assert torch.equal(conditions.texts["prompt_embeds"][0], conditions.texts["prompt_embeds"][3])
+    assert conditioning.texts["prompt_embeds"].shape[0] == 8
+    assert torch.equal(conditioning.texts["prompt_embeds"][0], conditioning.texts["prompt_embeds"][3])
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------
@@ -172,19 +173,19 @@ def test_one_step_is_the_denoisers_guess_of_the_whole_picture(pipe, random_profi
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_there_is_one_evaluation_a_step(pipe, random_profile, steps, guidance):
     profile = replace(random_profile, guidance=guidance)
-    conditions = embed(pipe, profile, PROMPTS[:2], [0, 1])
+    conditioning = embed(pipe, profile, PROMPTS[:2], [0, 1])
     with counting(pipe, profile) as count:
-        sample(pipe, profile, conditions, steps)
+        sample(pipe, profile, conditioning, steps)
     assert count.made == steps
-    sample(pipe, profile, conditions, 2)
+    sample(pipe, profile, conditioning, 2)
     assert count.made == steps, "it counts only while it is entered"
 
 
 def test_the_papers_twelve_step_counts_take_344_evaluations_instead_of_355(pipe, random_profile):
-    conditions, made = embed(pipe, random_profile, PROMPTS[:1], [0]), []
+    conditioning, made = embed(pipe, random_profile, PROMPTS[:1], [0]), []
     with counting(pipe, random_profile, share_first=True) as count:
         for steps in sorted(paper.STEP_COUNTS, reverse=True):
-            sample(pipe, random_profile, conditions, steps)
+            sample(pipe, random_profile, conditioning, steps)
             made.append(count.take())
     assert sum(paper.STEP_COUNTS) == 355
     assert made == [129, *(steps - 1 for steps in sorted(paper.STEP_COUNTS, reverse=True)[1:])]
@@ -194,12 +195,12 @@ def test_the_papers_twelve_step_counts_take_344_evaluations_instead_of_355(pipe,
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_pictures_with_a_shared_first_evaluation_are_the_same_bit_for_bit(pipe, random_profile, guidance):
     profile = replace(random_profile, guidance=guidance)
-    conditions = embed(pipe, profile, PROMPTS[:2], [0, 1])
-    alone = [sample(pipe, profile, conditions, steps) for steps in (5, 3, 1)]
+    conditioning = embed(pipe, profile, PROMPTS[:2], [0, 1])
+    alone = [sample(pipe, profile, conditioning, steps) for steps in (5, 3, 1)]
     with counting(pipe, profile, share_first=True) as count:
         shared = []
         for steps in (5, 3, 1):
-            shared.append(sample(pipe, profile, conditions, steps))
+            shared.append(sample(pipe, profile, conditioning, steps))
             count.take()
     for one, other in zip(alone, shared, strict=True):
         assert torch.equal(one, other)
@@ -208,10 +209,10 @@ def test_pictures_with_a_shared_first_evaluation_are_the_same_bit_for_bit(pipe, 
 def test_nothing_is_shared_where_the_first_evaluation_differs(pipe, random_profile):
     """Other noise, another prompt, or timesteps that begin elsewhere: all are evaluated."""
     leading = load_pipeline(replace(random_profile, spacing="leading"))
-    conditions = embed(leading, random_profile, PROMPTS[:1], [0])
+    conditioning = embed(leading, random_profile, PROMPTS[:1], [0])
     with counting(leading, random_profile, share_first=True) as count:
         for steps in (4, 3):
-            sample(leading, random_profile, conditions, steps)
+            sample(leading, random_profile, conditioning, steps)
             assert count.take() == steps
     with counting(pipe, random_profile, share_first=True) as count:
         for prompt, seed in ((PROMPTS[0], 0), (PROMPTS[0], 1), (PROMPTS[1], 0)):

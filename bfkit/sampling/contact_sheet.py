@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from bfkit.sampling.pixels import to_bytes
+from .pixels import to_bytes
 
 SCALE = 2  # everything is drawn at twice its nominal size, for sharp print
 INK, FRAME = "#222222", "#e0562d"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bfkit.charts.contact_sheet import FRAME, GAP, LINE, SCALE, contact_sheet, ladders
+from bfkit.sampling.contact_sheet import FRAME, GAP, LINE, SCALE, contact_sheet, ladders
 
 
 def _at(sheet, x: int, y: int) -> tuple[int, ...]:
