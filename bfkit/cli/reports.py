@@ -1,4 +1,4 @@
-"""Comparisons, benchmarks and the report: ``bfkit compare | networks | learning-curve | bench | reproduce``."""
+"""Comparisons, benchmarks, the report: ``bfkit compare | networks | learning-curve | recipes | bench | reproduce``."""
 
 import argparse
 import sys
@@ -90,6 +90,19 @@ def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
     print(f"written: {arguments.out}")
 
 
+def recipes(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Try data sets that cost the same: many prompts or many seeds, all step counts or few."""
+    from bfkit.evaluation.recipes import measure, summary
+    from bfkit.files import write_file
+
+    check_target(arguments.out, "file")
+    device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
+    errors = measure(profile, device=device)
+    write_file(arguments.out, errors.write_csv(float_precision=5).encode())
+    show(summary(errors))
+    print(f"written: {arguments.out}")
+
+
 def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
     check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
@@ -128,7 +141,7 @@ def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add ``compare``, ``networks``, ``learning-curve``, ``bench`` and ``reproduce`` to the parser's commands."""
+    """Add ``compare``, ``networks``, ``learning-curve``, ``recipes``, ``bench`` and ``reproduce`` to the parser."""
     command = add_command(commands, "compare", compare)
     add_profile(command)
     command.add_argument("--scores", type=Path, help="score table or folder of shards (default: the profile's)")
@@ -147,7 +160,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_offload(command)
     command.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
-    for name, action in (("networks", networks), ("learning-curve", learning_curve)):
+    for name, action in (("networks", networks), ("learning-curve", learning_curve), ("recipes", recipes)):
         command = add_command(commands, name, action)
         add_profile(command)
         command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")

@@ -54,6 +54,10 @@ def measure(
                 keys = {"metric": name, "prompts": size, "part": part}
                 tested = pl.DataFrame({"prompt_id": ids, "error": errors, "steps": steps})
                 frames.append(tested.with_columns(**_literals(keys)))
+    if not frames:
+        raise ValueError(
+            f"{len(texts)} prompts to learn from are fewer than {min(sizes)}, with which the curve begins: measure more"
+        )
     return pl.concat(frames).select("metric", "prompts", "part", "prompt_id", "error", "steps")
 
 

@@ -45,7 +45,8 @@ def _at(rows: torch.Tensor, index: Sequence[int]) -> torch.Tensor:
 def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], seeds: Sequence[int]) -> Conditioning:
     """Run the text stage, once for each different prompt; prompts and seeds are those of the pictures, one each.
 
-    A text stage that draws (Kandinsky's prior) runs once a picture, from the picture's seed. A prompt longer than the
+    At most ``profile.batch`` texts run at once: with a batch of one, no text depends on its company, not even by
+    rounding. A text stage that draws (Kandinsky's prior) runs once a picture, from its seed. A prompt longer than the
     model reads is cut, with a warning by diffusers. ValueError if memory does not hold a single text.
     """
     combined = isinstance(getattr(pipe, profile.family.text_stage), DiffusionPipeline)
@@ -55,7 +56,7 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
         in_parts(
             lambda part: _embed(pipe, profile, *zip(*part, strict=True)),
             texts,
-            len(texts),
+            min(len(texts), profile.batch),
             owner=pipe,
             what=f"text of {profile.name}",
             device=pipe.device,

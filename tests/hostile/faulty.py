@@ -37,6 +37,33 @@ def watch(event: str, arguments: tuple) -> None:
         time.time = lambda: now() + float(NUMBER) * 24 * 3600
 
 
+def make_small(command: str) -> None:
+    """What takes minutes at full size, in seconds."""
+    if command in ("dataset", "quickstart"):
+        from bfkit.dataset import shards
+
+        shards.IMAGES_A_SHARD = 8  # a shard a prompt
+    if command == "compare":
+        from bfkit.evaluation import compare, compare_plan
+
+        compare.COMBINED, compare.SHARES, compare.paper.REFERENCE_STEPS, compare_plan.PICTURES = (), (), 5, 1
+    if command == "quickstart":
+        from bfkit.evaluation import quickstart, recipes
+
+        quickstart.FEWEST, recipes.best = 2, lambda: recipes.Recipe(1, (1, 2))
+    if command in ("networks", "learning-curve", "recipes", "quickstart"):
+        from dataclasses import replace
+
+        from bfkit.evaluation import learning_curve, recipes
+        from bfkit.profiles import PROFILES
+
+        mini = PROFILES["mini"]
+        epochs = dict.fromkeys(mini.predictor.epochs, 1)
+        PROFILES["mini"] = replace(mini, predictor=replace(mini.predictor, epochs=epochs))
+        learning_curve.measure.__defaults__ = (PROFILES["mini"], (3, 6), 0, None)
+        recipes.measure.__defaults__ = (PROFILES["mini"], 3, recipes.RECIPES[:2], 0, None)
+
+
 sys.addaudithook(watch)
 if FAULT == "short":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -45,10 +72,7 @@ if FAULT == "short":
 if __name__ == "__main__":
     from bfkit.cli.__main__ import run
 
-    if WORDS[0] == "dataset":
-        from bfkit.dataset import shards
-
-        shards.IMAGES_A_SHARD = 8  # a shard a prompt
+    make_small(WORDS[0])
     sys.argv[1:] = WORDS
     code = run()
     print(f"{seen} files written", flush=True)

@@ -29,6 +29,12 @@ COMMANDS = {  # every command that writes and takes less than minutes; the words
     "dataset, processes, pictures, table": "dataset --captions IN/captions.txt --prompts 3 --steps 1 2 --workers 2 "
     "--keep-images --out OUT --table OUT/table.parquet",
     "train": "train --scores IN/scores.parquet --epochs 2 --out OUT",
+    "draw": "draw --file IN/captions.txt --steps 3 --batch 2 --out OUT",
+    "quickstart": "quickstart --captions IN/captions.txt --prompts 4 --out OUT",
+    "compare": "compare --scores IN/scores.parquet --prompts 1 --seeds 2 --systems UniPC --out OUT",
+    "networks": "networks --scores IN/scores.parquet --out OUT/networks.csv",
+    "learning-curve": "learning-curve --scores IN/scores.parquet --out OUT/curve.csv",
+    "recipes": "recipes --scores IN/scores.parquet --out OUT/recipes.csv",
     "study build": "study build IN/pictures.csv --out OUT --trials 2 --repeats 0 --checks 0 --practice 0 --orders 2",
     "study analyse": "study analyse IN/answers.parquet --out OUT",
     "reproduce": "reproduce --only 06 --out OUT",
@@ -108,8 +114,12 @@ def compare(name: str, out: Path, expected: Path) -> None:
     assert sorted(found) == sorted(wanted), "files too many or too few"
     if name.startswith("dataset"):
         assert read_scores(out).drop("seconds").equals(read_scores(expected).drop("seconds"))
+    if name == "compare":
+        for path in [path for path in wanted if path.endswith(".parquet")]:
+            one, other = (pl.read_parquet(folder / path).drop("seconds", strict=False) for folder in (out, expected))
+            assert one.equals(other), path
     for path, content in wanted.items():
-        if path.endswith((".parquet", ".html")) or path in ("manifest.json", "answers.parquet"):
+        if path.endswith((".parquet", ".html")) or path in ("manifest.json", "answers.parquet", "quickstart.json"):
             continue  # with seconds in them
         assert found[path] == content, path
 
