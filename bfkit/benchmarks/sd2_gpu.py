@@ -33,7 +33,9 @@ UNITS = {
 }
 
 
-def build_pipeline(unet: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> DiffusionPipeline:
+def build_pipeline(
+    unet: torch.nn.Module, device: torch.device, dtype: torch.dtype, vae: torch.nn.Module | None = None
+) -> DiffusionPipeline:
     """A Stable Diffusion pipeline around a UNet, its autoencoder at random, without a text model: embeddings go in."""
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085,
@@ -43,7 +45,12 @@ def build_pipeline(unet: torch.nn.Module, device: torch.device, dtype: torch.dty
         steps_offset=1,
     )
     absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
-    parts: dict[str, Any] = {"vae": build_vae("sd2", device, dtype), "unet": unet, "scheduler": scheduler, **absent}
+    parts: dict[str, Any] = {
+        "vae": vae or build_vae("sd2", device, dtype),
+        "unet": unet,
+        "scheduler": scheduler,
+        **absent,
+    }
     pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -52,6 +52,7 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
 def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     """Draw and measure prompts x seeds x step counts into parquet shards."""
     from bfkit.dataset.build import build_dataset, dataset_prompts
+    from bfkit.dataset.executors.ray import check_address
     from bfkit.dataset.failures import FILE, failures_in, failures_of
     from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
@@ -62,6 +63,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     with extra("ray"):
         if arguments.executor == "ray" and find_spec("ray") is None:
             raise ModuleNotFoundError(name="ray")
+    if arguments.address:
+        check_address(arguments.address)
     check_target(arguments.out, "folder")
     if arguments.table:
         check_target(arguments.table, "file")

@@ -34,7 +34,9 @@ def quickstart(profile: Profile, arguments: argparse.Namespace) -> None:
     print(describe(plan, arguments.workers), flush=True)
     if arguments.plan:
         return
-    notes, errors = follow(profile, plan, arguments.out, device, arguments.workers, offload=arguments.offload)
+    notes, errors = follow(
+        profile, plan, arguments.out, device, arguments.workers, arguments.compile, offload=arguments.offload
+    )
     print(f"trained on {notes['training_prompts']} prompts; errors on {notes['held_out_prompts']} held-out ones:")
     show(errors.drop("paper"))
     print(f"{prediction_finding(errors)}.")
@@ -54,6 +56,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--captions", help="world, train2017, val2017 or a file (default: the profile's)")
     command.add_argument("--plan", action="store_true", help="say what it will cost, and stop")
     command.add_argument("--workers", type=int, default=1, help="processes that share the drawing (default 1)")
+    command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
     add_models(command, "pipeline", "revision", "variant", "clip", "perceptual", "dtype", "guidance")
     add_device(command)
     add_offload(command)

@@ -106,6 +106,12 @@ def recipes(profile: Profile, arguments: argparse.Namespace) -> None:
 def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
     check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
+    if arguments.gpu:
+        from bfkit.benchmarks import gpu_changes
+
+        show(gpu_changes.run(arguments.out, chosen_device(arguments)))
+        print(f"written: {arguments.out / 'gpu.json'}")
+        return
     from bfkit.benchmarks import suite
 
     pairs = suite.run(arguments.out, chosen_device(arguments))
@@ -168,6 +174,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_device(command)
     command = add_command(commands, "bench", bench)
     add_device(command)
+    command.add_argument("--gpu", action="store_true", help="what pays on a GPU, one change at a time: ten minutes")
     command.add_argument("--out", type=Path, default=Path("reports"), help="where to write (default: reports)")
     command = add_command(commands, "reproduce", reproduce)
     add_profile(command)

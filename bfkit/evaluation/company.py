@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from diffusers import DiffusionPipeline
 
 from bfkit.profiles import Profile
@@ -28,7 +29,7 @@ def company(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], s
     together = generate(pipe, prompts, steps, profile=all_at_once, seeds=seeds)
     backwards = generate(pipe, prompts[::-1], steps, profile=one_by_one, seeds=seeds[::-1]).flip(0)
 
-    def largest(others: Sequence) -> float:
-        return LEVELS * max(float((one - other).abs().max()) for one, other in zip(alone, others, strict=True))
+    def largest(others: torch.Tensor) -> float:
+        return LEVELS * float((torch.stack(alone) - others).abs().max())
 
     return {"together": largest(together), "one_by_one": largest(backwards)}

@@ -124,6 +124,7 @@ def follow(
     folder: Path,
     device: torch.device | str | None = None,
     workers: int = 1,
+    compiled: bool = False,
     *,
     offload: bool = False,
 ) -> tuple[Mapping[str, Any], pl.DataFrame]:
@@ -134,7 +135,7 @@ def follow(
     """
     profile = replace(plan.apply(profile), scores=str(folder / "scores"))
     prompts = dataset_prompts(profile, folder / "scores", count=plan.prompts, device=device)
-    build_dataset(profile, prompts, folder / "scores", device, workers, offload=offload)
+    build_dataset(profile, prompts, folder / "scores", device, workers, compiled, offload=offload)
     forget_models()
     notes = train_advisor(profile, folder / "advisor", device=device)
     training, held_out = split_by_prompt(read_scores(profile.scores))

@@ -99,7 +99,7 @@ def summary(errors: pl.DataFrame | None = None) -> pl.DataFrame:
     keys = ["seeds", "step_counts", "prompts", "evaluations"]
     means = errors.group_by(*keys, "metric", maintain_order=True).agg(pl.col("error").mean())
     wide = means.pivot("metric", index=keys, values="error")
-    relative = sum(pl.col(name) / pl.col(name).first() for name in paper.METRICS) / len(paper.METRICS)
+    relative = pl.mean_horizontal(pl.col(name) / pl.col(name).first() for name in paper.METRICS)
     return wide.with_columns(relative.alias("relative")).sort("relative")
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from bfkit import paper
-from bfkit.benchmarks import queries, sd2_gpu, suite
+from bfkit.benchmarks import gpu_changes, queries, sd2_gpu, suite
 from bfkit.dataset.table import SCHEMA
 from bfkit.devices import device_name
 from bfkit.mini.tiny import sd2
+from bfkit.profiles import PredictorSettings
 
 
 def test_the_ratio_is_of_pairs_called_in_turn():
@@ -100,6 +101,25 @@ def test_the_gpus_measures_are_taken_of_any_unet(monkeypatch):
     assert found["UNet's share of the bf16 matrix rate"] > 0
     assert found["image at 65 steps"] > found["image at 23 steps"] > 0
     assert found["energy of an image at 65 steps"] == "not measured"
+
+
+def test_every_row_of_the_gpus_table_is_filled_in_by_any_stack_and_a_failing_one_stops_no_other(monkeypatch):
+    """The very code of ``bench --gpu``, on a tiny UNet and without the compiler."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda forward: compiled.append(forward) or forward)
+    tiny = sd2()
+    stack = gpu_changes.Stack(
+        torch.device("cpu"), tiny.unet.to(torch.bfloat16), tiny.vae.to(torch.bfloat16), 16, (2, 1, 16, 8),
+        PredictorSettings(hidden=8, mlp=8, batch=4, grid=(1, 2, 4)),
+    )  # fmt: skip
+    monkeypatch.setattr(gpu_changes.Stack, "prediction", lambda _: torch.zeros(2) @ torch.zeros(3))
+    table = gpu_changes.measure(stack)
+    empty = gpu_changes.measure(None)
+    assert table.drop("value").equals(empty.drop("value")) and set(empty["value"]) == {"not measured"}
+    assert len(compiled) == 1
+    measured = table.filter(pl.col("what").is_in(["denoiser evaluations", "decoding", "training the predictor"]))
+    assert (measured["value"].cast(pl.Float64) > 0).all()
+    assert table["value"][-1].startswith("fails: ")
 
 
 def test_the_matrix_rate_is_a_rate():

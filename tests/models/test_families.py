@@ -14,6 +14,7 @@ from sentencepiece import SentencePieceTrainer
 
 from bfkit.dataset.build import build_dataset
 from bfkit.dataset.table import read_scores
+from bfkit.evaluation.company import company
 from bfkit.files import write_file
 from bfkit.mini.captions import VOCABULARY
 from bfkit.models.pipelines import decoder, denoiser, load_pipeline, picture_stage, take_turns, text_models
@@ -76,6 +77,14 @@ def test_a_vocabulary_as_pixart_publishes_it_a_spiece_model_alone_is_read(tmp_pa
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     pictures = generate(load_pipeline(profile), PROMPTS, 1, profile=profile, seeds=SEEDS)
     assert (pictures[0] - pictures[1]).abs().max() > TOLERANCE
+
+
+def test_with_a_batch_of_one_a_picture_is_the_same_bit_for_bit_in_any_company(family):
+    profile, pipe = family
+    prompts = [*PROMPTS, "a colorful park with a crowd"]
+    found = company(pipe, profile, prompts, steps=3)
+    assert found["one_by_one"] == 0
+    assert found["together"] <= 255 * TOLERANCE
 
 
 def test_prompt_seed_and_steps_all_change_the_picture(family):

@@ -12,24 +12,12 @@ from contextlib import contextmanager
 
 import polars as pl
 import pytest
-from study_helpers import pictures, post, serving
+from study_helpers import post, serving
 
 from bfkit import study
 from bfkit.study import connections
 
-DAWDLERS, VISITORS = 520, 50
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("study")
-    study.build(pictures(14), path, trials=10, checks=2, practice=1, repeats=1)
-    return path
-
-
-@pytest.fixture(scope="module")
-def answers(folder):
-    return study.simulate(study.read_study(folder), study.Observers(0.5, participants=VISITORS), seed=1)
+DAWDLERS, VISITORS = 520, 100
 
 
 def body(rows: pl.DataFrame) -> bytes:

@@ -15,18 +15,6 @@ from bfkit.study.records import SCHEMA, check_row
 from bfkit.study.serve import MAX_BODY, MAX_ROWS
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("study")
-    study.build(pictures(14), path, trials=10, checks=2, practice=1, repeats=1)
-    return path
-
-
-@pytest.fixture(scope="module")
-def answers(folder):
-    return study.simulate(study.read_study(folder), study.Observers(0.5, participants=100), seed=1)
-
-
 def _body(rows: pl.DataFrame | list[dict]) -> bytes:
     return json.dumps({"rows": rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows}).encode()
 

@@ -80,19 +80,37 @@ def _import_ray() -> ModuleType:
     return ray
 
 
+def check_address(address: str) -> None:
+    """Knock at a cluster's address, if it is one that can be knocked at; ValueError where nobody answers.
+
+    Ray itself would knock for ten minutes.
+    """
+    if ":" not in address:  # such as auto, which Ray looks up
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _nobody_at(address, error) from None
+
+
+def _nobody_at(address: str, error: Exception) -> ValueError:
+    why = str(error.__cause__ or error).splitlines()[0].split(". ")[0]
+    return ValueError(
+        f"no Ray cluster at {address} ({why}): start one with `ray start --head`, share its token "
+        "(RAY_AUTH_TOKEN_PATH), or leave the address out to have one here"
+    )
+
+
 def _connect(ray: ModuleType, address: str | None) -> None:
     here = {} if address else {"include_dashboard": False}
+    if address:
+        check_address(address)
     try:
-        if address and ":" in address:  # Ray would knock for ten minutes where nobody is
-            host, _, port = address.removeprefix("ray://").rpartition(":")
-            socket.create_connection((host, int(port)), timeout=10).close()
         with signals(signal.getsignal(signal.SIGTERM), signal.SIGTERM):  # Ray sets its own, this sets ours again
             ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **here)
     except Exception as error:  # Ray raises many kinds
+        if address:
+            raise _nobody_at(address, error) from None
         why = str(error.__cause__ or error).splitlines()[0].split(". ")[0]
-        if not address:
-            raise ValueError(f"Ray does not start here ({why}): try again when the machine is less busy") from None
-        raise ValueError(
-            f"no Ray cluster at {address} ({why}): start one with `ray start --head`, share its token "
-            "(RAY_AUTH_TOKEN_PATH), or leave the address out to have one here"
-        ) from None
+        raise ValueError(f"Ray does not start here ({why}): try again when the machine is less busy") from None
