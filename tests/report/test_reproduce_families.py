@@ -1,9 +1,10 @@
-"""The whole way of somebody with a GPU, to the last lesson: a profile like sd2, its models in the real layout but tiny.
+"""The whole way of somebody with a GPU, to the last lesson: a profile like sd2's, its models in the real layout, tiny.
 
 Weights are random: nothing that is drawn or learnt means anything, but every lesson has to run on it.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from bfkit.models.perceptual import PerceptualEmbedder, save_embedder
 INCEPTION_CLASSES = 1008  # of the classifier that sd2 is measured with
 # captions of pictures take most of the time, and other tests have them
 SETTINGS = """
-like = "sd2"
+like = "{like}"
 pipeline = "pipeline"
 clip = "{clip}"
 perceptual = "{perceptual}"
@@ -35,16 +36,25 @@ epochs = {epochs}
 """
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Path:
+# a UNet, a transformer on a flow, two pipelines in one; the others, minutes each: REPRODUCE_FAMILIES="sdxl pixart"
+FAMILIES = os.environ.get("REPRODUCE_FAMILIES", "sd2 sd3 kandinsky").split()
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def report(request, tmp_path_factory) -> Path:
     """Everything by the commands, in the order in which one would give them."""
-    folder = tmp_path_factory.mktemp("like-sd2")
-    tiny, captions = families.save_tiny("sd2", folder / "pipeline"), folder / "captions.txt"
+    folder = tmp_path_factory.mktemp(f"like-{request.param}")
+    tiny, captions = families.save_tiny(request.param, folder / "pipeline"), folder / "captions.txt"
     save_embedder(PerceptualEmbedder(embed_dim=INCEPTION_CLASSES), folder / "classifier")
     captions.write_text("\n".join(captioned_scenes(120, seed=5)))
     epochs = ", ".join(f"{name} = 2" for name in paper.METRICS)
     settings = SETTINGS.format(
-        clip=tiny.clip, perceptual=tiny.perceptual, captions=captions, size=tiny.image_size, epochs=f"{{ {epochs} }}"
+        like=request.param,
+        clip=tiny.clip,
+        perceptual=tiny.perceptual,
+        captions=captions,
+        size=tiny.image_size,
+        epochs=f"{{ {epochs} }}",
     )
     (folder / "tiny.toml").write_text(settings)
     scores, advisor, systems = folder / "scores", folder / "advisor", folder / "systems.parquet"
