@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 import torch
-from diffusers import AutoencoderKL
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
@@ -28,7 +27,7 @@ from bfkit.profiles import PROFILES, PredictorSettings, Profile
 from bfkit.report.artifacts import to_markdown
 from bfkit.sampling.decoding import most_at_once
 
-from . import sd2_gpu
+from . import sd2_gpu, tf32
 
 NOT_MEASURED, TOO_LARGE = "not measured", "does not fit"
 BATCHES, DECODED = (1, 16, 32), (8, 14, 15, 32)
@@ -43,7 +42,7 @@ class Stack:
 
     device: torch.device
     unet: torch.nn.Module = field(default_factory=lambda: build_unet("sd2", "cuda", torch.bfloat16))
-    vae: AutoencoderKL = field(default_factory=lambda: build_vae("sd2", "cuda", torch.bfloat16))
+    vae: Any = field(default_factory=lambda: build_vae("sd2", "cuda", torch.bfloat16))
     size: int = paper.IMAGE_SIZE
     heads: tuple[int, ...] = HEADS
     predictor: PredictorSettings = PredictorSettings()
@@ -166,9 +165,19 @@ def _value(stack: Stack | None, work: Callable[[Stack], float]) -> str:
         return f"fails: {str(error).splitlines()[0][:80]}"
 
 
+def _summary(device: torch.device) -> pl.DataFrame:
+    """What ``bfkit bench`` measures of the whole, in the same form."""
+    found = {**sd2_gpu.measure(device), **tf32.measure(device)}
+    values = {name: entry["value"] if isinstance(entry["value"], str) else f"{entry['value']:.4g}"
+              for name, entry in found.items()}  # fmt: skip
+    return pl.DataFrame(
+        [{"what": name, "how": "", "value": values[name], "unit": found[name]["unit"]} for name in found]
+    )
+
+
 def run(out: Path, device: torch.device) -> pl.DataFrame:
     """Measure and write ``out/gpu.json`` and a table of it; "not measured" where the device is no GPU."""
-    table = measure(Stack(device) if device.type == "cuda" else None)
+    table = pl.concat([measure(Stack(device) if device.type == "cuda" else None), _summary(device)])
     noted = {
         "torch": torch.__version__,
         "device": device_name(device) if device.type == "cuda" else None,

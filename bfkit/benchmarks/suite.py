@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import diffusers
@@ -19,10 +20,13 @@ from tqdm.auto import tqdm
 
 from bfkit import paper
 from bfkit.dataset.captions import mini_captions
+from bfkit.dataset.measure import measure_prompts
 from bfkit.dataset.prompts import select_dissimilar
 from bfkit.devices import device_name
+from bfkit.evaluation.compare_run import compare
 from bfkit.files import write_file
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
+from bfkit.metrics.scorer import load_scorer
 from bfkit.models.dreamsim import SIDE, DreamSim, Tower
 from bfkit.models.pipelines import calling, load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
@@ -162,6 +166,36 @@ def prediction(device: torch.device = CPU, count: int = 256) -> dict[str, Any]:
     return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts", **pair}
 
 
+def kept_pictures(device: torch.device = CPU, count: int = 4) -> dict[str, Any]:
+    """A part of a data set measured with its pictures kept as files, and without."""
+    profile = get_profile("mini")
+    pipe, scorer, texts = load_pipeline(profile, device), load_scorer(profile, device), list(mini_captions(count))
+
+    def measure(keep: Path | None) -> None:
+        measure_prompts(pipe, scorer, profile, texts, 0, 0.0, keep)
+
+    def keeping() -> None:
+        with TemporaryDirectory() as folder:
+            measure(Path(folder))
+
+    size = f"{count * len(profile.seeds) * len(profile.step_counts)} miniature pictures"
+    pair = side_by_side(keeping, partial(measure, None), device=device)
+    return {"what": "data set, pictures kept", "plain": "not kept", "size": size, **pair}
+
+
+def two_workers(count: int = 8) -> dict[str, Any]:
+    """A comparison made by two processes, and by one; loading is part of both."""
+    profile, texts = get_profile("mini"), dict(enumerate(mini_captions(count)))
+
+    def made(workers: int) -> None:
+        with TemporaryDirectory() as folder:
+            compare(profile, texts, "mini", Path(folder), CPU, workers, systems=["UniPC"])
+
+    pair = side_by_side(partial(made, 2), partial(made, 1), repeats=2)
+    size = f"{count} prompts, {len(profile.seeds)} seeds, UniPC"
+    return {"what": "comparison by two workers", "plain": "by one", "size": size, **pair}
+
+
 # --- the run --------------------------------------------------------------------------------------------------------
 
 
@@ -196,5 +230,5 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
     return pairs
 
 
-ON_DEVICE = (generation, d_sim, prediction)
-ON_CPU = (pixels, selection, queries)
+ON_DEVICE = (generation, d_sim, prediction, kept_pictures)
+ON_CPU = (pixels, selection, queries, two_workers)

@@ -70,7 +70,7 @@ def settle(
     recipe, device = recipes.best(), choose_device(device)
     if prompts is None and device.type != "cuda" and not is_local(profile):
         raise ValueError(f"there is no GPU here to measure what {profile.name} costs: give the number of --prompts")
-    plan = Plan(prompts or 0, recipe.seeds, recipe.step_counts, None, "not measured")
+    plan = Plan(prompts or 0, recipe.seeds, recipe.step_counts, None, "there is no GPU here")
     if device.type == "cuda" or is_local(profile):
         price = probe(plan.apply(profile), device)
         release()
