@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bfkit import paper
 from bfkit.files import check_target, write_file
-from bfkit.profiles import Profile
+from bfkit.profiles import PROFILES, Profile
 
 from .options import (
     LARGEST,
@@ -84,7 +84,9 @@ def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[st
 
     if arguments.steps is not None:
         return dict.fromkeys(range(len(prompts)), check_steps(arguments.steps))
-    source = arguments.advisor or profile.advisor or profile.name
+    source = arguments.advisor or profile.advisor or (profile.name if profile.name in PROFILES else "")
+    if not source:
+        raise ValueError(f"no advisor is known for {profile.name}: name its folder with --advisor, or give --steps")
     advisor = StepAdvisor.from_pretrained(source, chosen_device(arguments))
     refused = {number: said for number, prompt in enumerate(prompts) if (said := advisor.refusal(prompt))}
     for number, said in refused.items():

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import families
 import polars as pl
 import pytest
 import torch
@@ -14,7 +15,7 @@ from bfkit.dataset.table import noted_hardware, read_metadata, read_scores
 from bfkit.devices import hardware
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import PROFILES
-from bfkit.provenance import table_digest
+from bfkit.provenance import model_digest, table_digest
 
 
 def run(*arguments: object) -> int:
@@ -42,6 +43,18 @@ def test_dataset_says_how_many_pictures_are_broken_and_notes_them_in_the_table(t
     assert "1 shards in" in said and ": 0 rows" in said
     assert f"8 broken pictures are left out: which and why stands in {out / 'failures.csv'}" in said
     assert len(pl.read_csv(out / "failures.csv")) == len(read_metadata(table)["failures"]) == 8
+
+
+def test_models_given_as_options_are_those_used_and_noted(tmp_path, capsys):
+    families.save_tiny("sd15", tmp_path / "tiny")
+    asked = ("--pipeline", tmp_path / "tiny", "--guidance", 2, "--dtype", "bfloat16", "--seeds", 1)
+    assert run("dataset", *asked, "--prompts", 2, "--steps", 1, 2, "--out", tmp_path / "out") == 0
+    (shard,) = (tmp_path / "out").glob("*.parquet")
+    config = read_metadata(shard)["configuration"]
+    assert config["profile"] == "tiny" and config["pipeline"] == model_digest(str(tmp_path / "tiny"))
+    assert (config["guidance"], config["dtype"], config["seeds"]) == (2.0, "bfloat16", [0])
+    assert run("train", "--clip", tmp_path / "tiny", "--out", tmp_path / "advisor") == 2
+    assert "no score table is named" in capsys.readouterr().err, "the miniature's tells of another CLIP"
 
 
 def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, capsys):

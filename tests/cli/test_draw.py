@@ -111,6 +111,14 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, arguments, words):
     assert not list(tmp_path.glob("out/*.png"))
 
 
+def test_the_advisor_of_one_model_is_not_asked_for_another(tmp_path, capsys):
+    families.save_tiny("sd15", tmp_path / "tiny")
+    assert run("a red circle", "--pipeline", tmp_path / "tiny", "--out", tmp_path / "out") == 2
+    assert "no advisor is known for tiny: name its folder with --advisor, or give --steps" in capsys.readouterr().err
+    asked = ("--pipeline", tmp_path / "tiny", "--advisor", PROFILES["mini"].advisor)
+    assert run("a red circle", *asked, "--out", tmp_path / "out") == 0
+
+
 def test_any_family_draws_with_steps_given(tmp_path, monkeypatch):
     tiny = families.save_tiny("flux", tmp_path / "pipeline")
     monkeypatch.setitem(PROFILES, "flux", tiny)
