@@ -11,12 +11,13 @@ RUN = """
 import resource
 from pathlib import Path
 from types import SimpleNamespace
+import torch
 from bfkit import build_dataset
 from bfkit.dataset.executors import work
 from bfkit.metrics.scorer import Scorer
 from bfkit.profiles import *
 
-eye = SimpleNamespace(device="cpu", embed_images=lambda images: images.mean((2, 3)))
+eye = SimpleNamespace(device="cpu", model=torch.nn.Identity(), embed_images=lambda images: images.mean((2, 3)))
 work.load_scorer = lambda *_: Scorer(lambda images: images.mean((2, 3)), eye, i_clip="image")
 prompts = [f"{{number}} blue stars on a yellow background" for number in range({count})]
 build_dataset({profile!r}, prompts, Path({folder!r}))
