@@ -30,6 +30,14 @@ def failures_in(folder: Path) -> pl.DataFrame:
     return failures_of(sorted(folder.glob("shard-*.parquet")))
 
 
+def count_noted(source: str | Path) -> int:
+    """How many broken pictures a folder of shards, a score table or a comparison says that it leaves out."""
+    if Path(source).is_dir():
+        return len(failures_in(Path(source)))
+    noted = read_metadata(Path(source))
+    return len(noted.get("failures", [])) + len(noted.get("broken", []))
+
+
 def list_failures(folder: Path) -> None:
     """Write ``failures.csv`` for a folder of shards, or remove it where nothing is broken."""
     found, path = failures_in(folder), folder / FILE

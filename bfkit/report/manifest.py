@@ -6,8 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
+from bfkit.dataset.failures import count_noted
+from bfkit.dataset.table import noted_hardware
 from bfkit.extras import extra
 from bfkit.files import write_file
+from bfkit.predictor.model import load_predictors
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
 
@@ -31,6 +34,19 @@ def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
     for kind in ("artifacts", "numbers"):
         manifest[kind] = [entry for entry in manifest.get(kind, []) if entry["notebook"] in manifest["runs"]]
     return manifest
+
+
+def measured_on(profile: Profile) -> dict[str, list[str]]:
+    """The hardware that a profile's tables and its advisor say they come from; none where they do not say."""
+    found = {name: noted_hardware(getattr(profile, name)) for name in ("scores", "systems") if getattr(profile, name)}
+    found["advisor"] = [note for note in [load_predictors(Path(profile.advisor))[1].get("hardware")] if note]
+    return {name: list(dict.fromkeys(note["device"] for note in notes)) for name, notes in found.items()}
+
+
+def left_out_of(profile: Profile) -> dict[str, int]:
+    """How many broken pictures a profile's tables lack, of those that lack any."""
+    found = {name: count_noted(getattr(profile, name)) for name in ("scores", "systems") if getattr(profile, name)}
+    return {name: count for name, count in found.items() if count}
 
 
 def is_current(out: Path, manifest: Mapping, name: str, key: str) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from bfkit.dataset.build import build_dataset, dataset_prompts
 from bfkit.dataset.executors.work import forget_models
-from bfkit.dataset.table import noted_hardware, read_scores
+from bfkit.dataset.table import read_scores
 from bfkit.devices import choose_device
 from bfkit.evaluation import table1
 from bfkit.explorer.page import write_explorer
@@ -23,7 +23,7 @@ from bfkit.provenance import digest, run_key, surroundings, table_digest
 
 from .artifacts import Report
 from .lessons import run_lesson
-from .manifest import is_current, note_run, read_manifest, write_page
+from .manifest import is_current, left_out_of, measured_on, note_run, read_manifest, write_page
 
 with extra("notebooks"):
     import papermill
@@ -166,7 +166,7 @@ def run(
         settings["explorer"] = {"profile": profile.source, "device": str(device), "prompts": EXPLORED}
     manifest = read_manifest(out, profile, [*(path.stem for path in choose()), "explorer"])
     around = surroundings(profile)
-    manifest |= {"surroundings": around, "measured_on": _measured_on(profile)}
+    manifest |= {"surroundings": around, "measured_on": measured_on(profile), "left_out": left_out_of(profile)}
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "entries", ignore_errors=True)  # of a run that was killed
     sources, failed = {path.stem: path for path in notebooks}, []
@@ -203,13 +203,6 @@ def run(
     if failed:
         raise NotebookError(f"{len(failed)} of {len(settings)} failed, {', '.join(failed)}: {page} says in which cells")
     return page
-
-
-def _measured_on(profile: Profile) -> dict[str, list[str]]:
-    """The hardware that a profile's tables and its advisor say they come from; none where they do not say."""
-    found = {name: noted_hardware(getattr(profile, name)) for name in ("scores", "systems") if getattr(profile, name)}
-    found["advisor"] = [note for note in [load_predictors(Path(profile.advisor))[1].get("hardware")] if note]
-    return {name: list(dict.fromkeys(note["device"] for note in notes)) for name, notes in found.items()}
 
 
 def _explore(profile: Profile, out: Path, device: torch.device) -> None:

@@ -126,8 +126,20 @@ def test_each_part_is_noted_with_the_hardware_that_its_models_ran_on_whatever_wa
     assert "The scores were measured on cpu." in page, "what the shipped table notes"
 
 
+def test_the_page_says_how_many_broken_pictures_its_tables_lack(notebooks, tmp_path):
+    whole = reproduce.run(PROFILES["mini"], tmp_path / "whole", only=["00"]).read_text()
+    assert "left out of" not in whole
+    shipped, noted = read_table(Path(PROFILES["mini"].scores))
+    row = {"prompt_id": 1, "prompt": "a wall", "seed": 0, "steps": 5, "reason": "its scores are no numbers"}
+    write_table(shipped.head(500), tmp_path / "scores.parquet", {**noted, "failures": [row, row]})
+    profile = replace(PROFILES["mini"], scores=str(tmp_path / "scores.parquet"))
+    page = reproduce.run(profile, tmp_path / "broken", only=["00"]).read_text()
+    assert "2 broken pictures are left out of the scores." in page
+    assert manifest(tmp_path / "broken")["left_out"] == {"scores": 2}
+
+
 def test_of_a_run_that_ended_before_it_reported_nobody_says_that_no_model_ran(tmp_path):
-    found = {"profile": "mini", "runs": {}, "artifacts": [], "numbers": [], "measured_on": {},
+    found = {"profile": "mini", "runs": {}, "artifacts": [], "numbers": [], "measured_on": {}, "left_out": {},
              "surroundings": {"python": "3", "packages": {}, "bfkit": "", "inputs": {}}}  # fmt: skip
     note_run(tmp_path, found, "00_first", {"seconds": 1, "failure": "cell 3: RuntimeError: out of memory"})
     page = write_page(tmp_path, found).read_text()
