@@ -82,6 +82,10 @@ def test_train_learns_for_so_many_epochs_on_a_device_that_it_notes_and_the_advis
 
 
 COMPUTING = {
+    "draw": ["a white and empty wall", "--out", "OUT"],
+    "doctor": [],
+    "quickstart": ["--out", "OUT"],
+    "recipes": ["--out", "OUT"],
     "steps": ["a white and empty wall"],
     "dataset": ["--prompts", "1", "--out", "OUT"],
     "plan": ["--prompts", "1"],
