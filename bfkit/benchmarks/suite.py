@@ -23,7 +23,6 @@ from bfkit.dataset.captions import mini_captions
 from bfkit.dataset.measure import measure_prompts
 from bfkit.dataset.prompts import select_dissimilar
 from bfkit.devices import device_name
-from bfkit.evaluation.compare_run import compare
 from bfkit.files import write_file
 from bfkit.metrics.l_snr import VISIBLE, l_snr, luminance
 from bfkit.metrics.scorer import load_scorer
@@ -183,19 +182,6 @@ def kept_pictures(device: torch.device = CPU, count: int = 4) -> dict[str, Any]:
     return {"what": "data set, pictures kept", "plain": "not kept", "size": size, **pair}
 
 
-def two_workers(count: int = 8) -> dict[str, Any]:
-    """A comparison made by two processes, and by one; loading is part of both."""
-    profile, texts = get_profile("mini"), dict(enumerate(mini_captions(count)))
-
-    def made(workers: int) -> None:
-        with TemporaryDirectory() as folder:
-            compare(profile, texts, "mini", Path(folder), CPU, workers, systems=["UniPC"])
-
-    pair = side_by_side(partial(made, 2), partial(made, 1), repeats=2)
-    size = f"{count} prompts, {len(profile.seeds)} seeds, UniPC"
-    return {"what": "comparison by two workers", "plain": "by one", "size": size, **pair}
-
-
 # --- the run --------------------------------------------------------------------------------------------------------
 
 
@@ -231,4 +217,4 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
 
 
 ON_DEVICE = (generation, d_sim, prediction, kept_pictures)
-ON_CPU = (pixels, selection, queries, two_workers)
+ON_CPU = (pixels, selection, queries)
