@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 EXTRAS = {name: wanted for name, wanted in PROJECT["optional-dependencies"].items() if name != "dev"}
 WITHOUT = """
@@ -45,6 +47,7 @@ def run_without_extras(code: str) -> str:
     return result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_the_core_alone_advises_and_draws() -> None:
     said = run_without_extras("""
 import bfkit

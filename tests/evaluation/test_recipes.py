@@ -69,6 +69,7 @@ def run(*arguments: object) -> int:
     return cli.main(["quickstart", *(str(argument) for argument in arguments)])
 
 
+@pytest.mark.slow
 def test_a_quick_start_plans_draws_trains_and_its_advisor_advises(small, capsys):
     assert run("--out", small, "--hours", 0.02, "--plan") == 0
     planned = capsys.readouterr().out
