@@ -63,6 +63,7 @@ print(len(pictures), "drawn")
     assert "1 drawn" in said
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_told_with_the_command() -> None:
     said = run_without_extras("""
 import bfkit

@@ -180,6 +180,7 @@ def test_a_picture_that_cannot_be_scored_is_left_out(own_pipe, scorer, random_pr
     assert len(table) == 17
 
 
+@pytest.mark.slow
 def test_what_overflows_in_half_precision_is_drawn_in_float32(scorer, random_profile):
     half = load_pipeline(replace(random_profile, dtype="float16"))
     with torch.no_grad():

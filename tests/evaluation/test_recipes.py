@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from bfkit import cli, paper
+from bfkit.dataset import estimate
 from bfkit.dataset.table import read_scores, write_table
 from bfkit.evaluation import learning_curve, quickstart, recipes
 from bfkit.evaluation.recipes import FEW, RECIPES, Recipe
@@ -62,6 +63,7 @@ def small(random_profile, monkeypatch, tmp_path):
     mini = replace(PROFILES["mini"], pipeline=random_profile.pipeline, predictor=predictor, batch=32, i_clip="image")
     monkeypatch.setitem(PROFILES, "mini", mini)
     monkeypatch.setattr(recipes, "best", lambda: Recipe(1, (1, 2, 4)))
+    monkeypatch.setattr(estimate, "PATIENCE", 0.2)  # a short probe
     return tmp_path / "out"
 
 
