@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bfkit.mini.trainer import Stage, fit
+from bfkit.mini.trainer import Stage, fit, learning_rate
 
 CPU = torch.device("cpu")
 STAGES = {
@@ -189,3 +189,47 @@ def test_the_checkpoint_holds_float_tensors_by_name_and_no_pickle(tmp_path):
     names = load_file(tmp_path / "line.safetensors").keys()
     assert {name.split("/")[0] for name in names} == {"model", "average", "moments"}
     assert [path.name for path in tmp_path.iterdir()] == ["line.safetensors"]
+
+
+def test_the_rate_rises_stays_and_falls_in_the_last_steps():
+    stage = Stage(steps=100, batch=1, rate=2.0, warm=10, cool=20)
+    rates = [learning_rate(stage, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
+    assert set(rates[10:81]) == {2.0}
+    assert rates[80:] == pytest.approx([2.0 * (20 - i) / 20 for i in range(20)])
+
+
+def test_a_training_can_be_finished_early_and_still_go_on_as_if_it_had_not(tmp_path, frequent_checkpoints):
+    stage = Stage(steps=60, batch=16, rate=0.05, warm=5, cool=10)
+    undisturbed, stopped, resumed = Task(stage), Task(stage, killed_at=30), Task(stage)
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed.run(tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        stopped.run(tmp_path)
+    before = (tmp_path / "line.safetensors").read_bytes()
+
+    finished = Task(stage)
+    report = fit("line", finished.model, finished.loss, stage, 0, tmp_path, CPU, finish=True)
+    assert len(finished.seen) == 10
+    assert report["steps"] == min(finished.seen) + 10
+    assert (tmp_path / "line.safetensors").read_bytes() == before
+    again = Task(stage, killed_at=0)
+    fit("line", again.model, again.loss, stage, 0, tmp_path, CPU, finish=True)
+    assert_same_weights(finished.model, again.model)
+
+    resumed.run(tmp_path)
+    assert_same_weights(undisturbed.model, resumed.model)
+
+
+def test_pictures_are_counted_over_batches_of_different_sizes(tmp_path):
+    first = Task(Stage(steps=10, batch=16, rate=0.05))
+    assert first.run(tmp_path)["pictures"] == 160
+    second = Task(Stage(steps=15, batch=32, rate=0.05))
+    assert second.run(tmp_path)["pictures"] == 320
+
+
+def test_a_training_without_a_checkpoint_starts_from_the_weights_it_is_given(tmp_path):
+    task = Task(Stage(steps=1, batch=16, rate=0.0))
+    before = task.model.weight.detach().clone()
+    task.run(tmp_path)
+    assert torch.equal(task.seen[0], before)
