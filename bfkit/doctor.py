@@ -50,7 +50,7 @@ def examine(profile: Profile, device: torch.device | str | None = None) -> Itera
     yield from _packages()
     yield from _devices(chosen)
     pipeline = _pipeline(profile)
-    models = [pipeline, _clip(profile), _perceptual(profile), *_advisor(profile)]
+    models = [pipeline, _clip(profile), _perceptual(profile), _classifier(profile), *_advisor(profile)]
     yield from models
     free = shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free
     yield Finding("disk", "ok", f"{free / GIB:.0f} GiB free where models are kept, {constants.HF_HUB_CACHE}")
@@ -165,6 +165,13 @@ def _perceptual(profile: Profile) -> Finding:
     return Finding("perceptual", "ok", f"DreamSim {branch}")
 
 
+def _classifier(profile: Profile) -> Finding:
+    if profile.classifier:
+        return _folder("classifier", Path(profile.classifier), ("config.json", "model.safetensors"))
+    said = "torch-fidelity's Inception-v3, which its first use downloads: `bfkit compare` alone needs it"
+    return Finding("classifier", "note", said)
+
+
 def _advisor(profile: Profile) -> Iterator[Finding]:
     for name, way_out in (("advisor", "bfkit train"), ("scores", "bfkit dataset")):
         source = getattr(profile, name)
@@ -183,7 +190,7 @@ def _first_picture(profile: Profile, device: torch.device) -> Finding:
     """Draw one picture, as everything else will."""
     try:
         began = time.perf_counter()
-        pipe = load_pipeline(profile, device)
+        pipe = load_pipeline(profile, device, fetch=False)
         loaded = time.perf_counter()
         picture = generate(pipe, [FIRST], FIRST_STEPS, profile=replace(profile, batch=1))
         done = time.perf_counter()

@@ -29,6 +29,7 @@ def test_every_model_that_is_missing_is_named_with_a_way_out_and_nothing_is_fetc
     )
     assert found["clip"][0] == "missing" and "hf download laion/" in found["clip"][1]
     assert found["perceptual"][0] == "missing" and "dino_vitbase16_pretrain.pth" in found["perceptual"][1]
+    assert found["classifier"][0] == "note" and "Inception-v3" in found["classifier"][1]
     assert found["advisor"] == ("note", "sd2 comes with none: make one with `bfkit train`")
     assert "first picture" not in found
     assert cli.main(["doctor", "--profile", "sd2"]) == 1
@@ -49,6 +50,7 @@ def test_a_missing_package_of_an_extra_is_named(monkeypatch):
 
 
 def test_a_pipeline_that_does_not_load_or_draws_no_numbers_is_no_success(random_profile, tmp_path, monkeypatch):
+    assert states(replace(random_profile, classifier=str(tmp_path)))["classifier"][0] == "missing"
     folder = replace(random_profile, pipeline=str(tmp_path))
     assert states(folder)["pipeline"][0] == "missing"
     (tmp_path / "model_index.json").write_text("{}")

@@ -1,7 +1,6 @@
 """Prompts to steps, and the data set and the predictor behind that: ``bfkit steps | dataset | plan | train``."""
 
 import argparse
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from bfkit.files import check_target
 from bfkit.metrics.registry import METRICS
 from bfkit.profiles import Profile
 
+from .advice import load_advisor, refusals, say_refused
 from .options import (
     add_command,
     add_device,
@@ -23,6 +23,7 @@ from .options import (
     part,
     show,
     text,
+    with_seeds,
 )
 
 
@@ -30,12 +31,8 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
     """Print each prompt's plateaus and t*; prompts that the model cannot read have none, and make the exit code 2."""
     import polars as pl
 
-    from bfkit.predictor.advisor import StepAdvisor
-
-    advisor = StepAdvisor.from_pretrained(
-        arguments.advisor or profile.advisor or profile.name, chosen_device(arguments)
-    )
-    refused = {number: said for number, text in enumerate(arguments.prompts) if (said := advisor.refusal(text))}
+    advisor = load_advisor(profile, arguments)
+    refused = refusals(advisor, arguments.prompts)
     rows = pl.DataFrame({"prompt": arguments.prompts}).with_row_index("row")
     if known := [number for number in range(len(rows)) if number not in refused]:
         found = advisor.steps([arguments.prompts[number] for number in known])
@@ -44,8 +41,7 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
         if refused:
             rows = rows.with_columns(pl.exclude("prompt").cast(pl.String).fill_null("-"))
         show(rows.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
-    for number, said in refused.items():
-        print(f"bfkit: {said.replace('a prompt', f'prompt {number}', 1)}", file=sys.stderr)
+    say_refused(refused)
     return 2 if refused else 0
 
 
@@ -72,8 +68,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
         check_steps(number)
     if arguments.steps:
         profile = replace(profile, step_counts=tuple(sorted(set(arguments.steps))))
-    if arguments.seeds is not None:
-        profile = replace(profile, seeds=tuple(range(arguments.seeds)))
+    profile = with_seeds(profile, arguments)
     if arguments.batch is not None:
         profile = replace(profile, batch=arguments.batch)
     profile = replace(profile, scorer_tf32=arguments.tf32 or profile.scorer_tf32)
@@ -110,8 +105,7 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.evaluation.learning_curve import expect
 
     check_numbers(arguments, prompts=1, gpus=1, seeds=1)
-    if arguments.seeds is not None:
-        profile = replace(profile, seeds=tuple(range(arguments.seeds)))
+    profile = with_seeds(profile, arguments)
     count = profile.prompts if arguments.prompts is None else arguments.prompts
     rows = estimate(
         profile,

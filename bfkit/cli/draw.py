@@ -1,7 +1,6 @@
 """Prompts to pictures: ``bfkit draw``, each in the steps that it deserves."""
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +8,10 @@ from pathlib import Path
 
 from bfkit import paper
 from bfkit.files import check_target, write_file
-from bfkit.profiles import PROFILES, Profile
+from bfkit.profiles import Profile
 
+from .advice import load_advisor, refusals, say_refused
 from .options import (
-    LARGEST,
     add_command,
     add_device,
     add_models,
@@ -42,7 +41,7 @@ def draw(profile: Profile, arguments: argparse.Namespace) -> int:
     chosen, profile = _steps(profile, arguments, prompts), pinned(profile)
     config = configuration(profile)
     models = tuple((name, config[name]) for name in DECIDING if name in config)
-    seeds = range(arguments.seed, min(LARGEST, arguments.seed + arguments.seeds))
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     album = [
         Wanted(arguments.out / file_name(number, prompts[number], seed, steps), prompts[number], seed, steps, models)
         for number, steps in chosen.items()
@@ -79,18 +78,13 @@ def _lines(path: Path | None) -> list[str]:
 
 def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[str]) -> dict[int, int]:
     """The step count of each prompt, by its place; prompts that the advisor cannot read are told and left out."""
-    from bfkit.predictor.advisor import StepAdvisor
     from bfkit.sampling.generate import check_steps
 
     if arguments.steps is not None:
         return dict.fromkeys(range(len(prompts)), check_steps(arguments.steps))
-    source = arguments.advisor or profile.advisor or (profile.name if profile.name in PROFILES else "")
-    if not source:
-        raise ValueError(f"no advisor is known for {profile.name}: name its folder with --advisor, or give --steps")
-    advisor = StepAdvisor.from_pretrained(source, chosen_device(arguments))
-    refused = {number: said for number, prompt in enumerate(prompts) if (said := advisor.refusal(prompt))}
-    for number, said in refused.items():
-        print(f"bfkit: {said.replace('a prompt', f'prompt {number}', 1)}", file=sys.stderr)
+    advisor = load_advisor(profile, arguments)
+    refused = refusals(advisor, prompts)
+    say_refused(refused)
     known = [number for number in range(len(prompts)) if number not in refused]
     found = advisor.steps([prompts[number] for number in known])["steps"] if known else []
     return dict(zip(known, found, strict=True))
@@ -98,18 +92,16 @@ def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[st
 
 def _fill(profile: Profile, arguments: argparse.Namespace, missing: Sequence) -> float:
     """Draw and write what is not there yet; returns the seconds that it took after loading."""
-    import torch
     from tqdm.auto import tqdm
 
-    from bfkit.models.pipelines import denoiser, load_pipeline
+    from bfkit.models.pipelines import compile_denoiser, load_pipeline
     from bfkit.sampling.album import fill
 
-    batch = arguments.batch or profile.batch
-    pipe = load_pipeline(replace(profile, batch=batch), chosen_device(arguments), arguments.offload)
+    profile = replace(profile, batch=arguments.batch or profile.batch)
+    pipe = load_pipeline(profile, chosen_device(arguments), arguments.offload)
     if arguments.compile:
-        module = denoiser(pipe, profile)
-        module.forward = torch.compile(module.forward)
-    began, pictures = time.perf_counter(), fill(pipe, profile, missing, batch)
+        compile_denoiser(pipe, profile)
+    began, pictures = time.perf_counter(), fill(pipe, profile, missing)
     bar = tqdm(pictures, "draw", len(missing), unit="picture", mininterval=1.0)
     if broken := [one for one, written in bar if not written]:
         raise ValueError(

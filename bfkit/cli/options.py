@@ -31,6 +31,8 @@ MODELS: dict[str, dict[str, Any]] = {  # options that stand for a field of the p
     "guidance": {"type": float, "help": "guidance scale (default: the profile's)"},
 }
 LARGEST = 2**63 - 1  # what seeds and counts are kept in
+# more pictures of one prompt would be a slip, and all seeds are counted up from the first
+MOST = {"seeds": 10_000, "seed": LARGEST - 10_000}
 Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; None for 0
 
 
@@ -69,6 +71,11 @@ def own_models(profile: Profile, arguments: argparse.Namespace) -> Profile:
     return replace(profile, **given) if given else profile
 
 
+def with_seeds(profile: Profile, arguments: argparse.Namespace) -> Profile:
+    """The profile with as many seeds as ``--seeds`` says, from 0 on."""
+    return profile if arguments.seeds is None else replace(profile, seeds=tuple(range(arguments.seeds)))
+
+
 def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", help="cpu, cuda or cuda:N (default cuda where there is one, else cpu)")
 
@@ -92,8 +99,8 @@ def check_numbers(arguments: argparse.Namespace, **least: int) -> None:
         value = getattr(arguments, name)
         if value is not None and value < low:
             raise ValueError(f"--{name} must be at least {low}; got {value}")
-        if value is not None and value > LARGEST:
-            raise ValueError(f"--{name} must be at most {LARGEST}; got {value}")
+        if value is not None and value > MOST.get(name, LARGEST):
+            raise ValueError(f"--{name} must be at most {MOST.get(name, LARGEST)}; got {value}")
 
 
 def part(text: str) -> tuple[int, int]:

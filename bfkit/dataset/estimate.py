@@ -17,6 +17,7 @@ import torch
 from bfkit.devices import choose_device, hardware
 from bfkit.metrics.scorer import load_scorer
 from bfkit.models import architectures
+from bfkit.models.hub import is_local
 from bfkit.models.pipelines import load_pipeline
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling import cost
@@ -84,18 +85,13 @@ def probe(profile: Profile, device: torch.device | str | None, keep_images: bool
     )
 
 
-def is_local(profile: Profile) -> bool:
-    """True if the pipeline is a folder here, so that looking at it fetches nothing."""
-    return Path(profile.pipeline).is_dir()
-
-
 @torch.inference_mode()
 def count_tflops(profile: Profile) -> tuple[float, float]:
     """TFLOPs of one evaluation, guidance included, and of what else a picture takes, which is mostly its decoding.
 
     From the local pipeline, or else from ``architectures``; ValueError where there is neither.
     """
-    if is_local(profile):
+    if is_local(profile.pipeline):
         pipe = load_pipeline(profile, "cpu")  # operations are the same everywhere
         evaluation = cost.tflops_per_evaluation(pipe, profile)
         conditioning = embed(pipe, profile, [PROBE_PROMPT], [0])
@@ -196,7 +192,7 @@ def _price(
     if tflops is not None and operations is not None:
         how = f"counted operations at the {tflops:g} TFLOP/s given, the scorer's not among them"
         return Price(how, *(count / tflops for count in operations))
-    if device.type == "cuda" or is_local(profile):
+    if device.type == "cuda" or is_local(profile.pipeline):
         return probe(profile, device, keep_images)
     return Price(f"{NOT_MEASURED}: there is no GPU here; give the TFLOP/s that yours sustains")
 

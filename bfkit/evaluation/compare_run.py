@@ -99,15 +99,16 @@ class Job:
         except ValueError:
             return False
 
-    def make(self, lab: Lab) -> None:
-        """Draw, look and write.
+    def is_ready(self) -> bool:
+        """True if all that it builds on is there."""
+        return self.targets is None or self.targets.is_complete()
 
-        Targets that nobody has finished are made first: waiting for another worker's would take as long.
-        """
+    def make(self, lab: Lab) -> None:
+        """Draw, look and write; targets that nobody has finished, as in a run that was killed, are made first."""
         if self.entry is None or self.targets is None:
             rows = _as_rows(plain_targets(lab, self.pairs))
         else:
-            if not self.targets.is_complete():
+            if not self.is_ready():
                 self.targets.make(lab)
             targets = _as_features(pl.read_parquet(self.targets.path), lab.scorer.clip.device)
             rows = measure(lab, self.entry, self.pairs, targets)
@@ -212,7 +213,7 @@ def _do(jobs: Sequence[Job], setup: Setup, workers: int, label: str) -> None:
 
     def outcomes() -> Generator[None]:
         if min(workers, len(missing)) > 1:
-            yield from in_processes(missing, setup, min(workers, len(missing)), work)
+            yield from in_processes(missing, setup, min(workers, len(missing)), work, Job.is_ready)
         else:
             for job in missing:
                 work(job, setup)

@@ -11,13 +11,14 @@ import torch
 
 from bfkit import paper
 from bfkit.dataset.build import build_dataset, dataset_prompts
-from bfkit.dataset.estimate import Price, evaluations_a_set, is_local, probe
+from bfkit.dataset.estimate import Price, evaluations_a_set, probe
 from bfkit.dataset.executors.work import forget_models
 from bfkit.dataset.table import read_scores, split_by_prompt
 from bfkit.devices import choose_device
 from bfkit.files import write_file
 from bfkit.memory import release
 from bfkit.models.clip import load_clip
+from bfkit.models.hub import is_local
 from bfkit.predictor.advisor import train_advisor
 from bfkit.predictor.model import load_predictors
 from bfkit.profiles import PROFILES, Profile
@@ -68,10 +69,10 @@ def settle(
     if (plan := _read(folder)) and prompts in (None, plan.prompts):
         return plan
     recipe, device = recipes.best(), choose_device(device)
-    if prompts is None and device.type != "cuda" and not is_local(profile):
+    if prompts is None and device.type != "cuda" and not is_local(profile.pipeline):
         raise ValueError(f"there is no GPU here to measure what {profile.name} costs: give the number of --prompts")
     plan = Plan(prompts or 0, recipe.seeds, recipe.step_counts, None, "there is no GPU here")
-    if device.type == "cuda" or is_local(profile):
+    if device.type == "cuda" or is_local(profile.pipeline):
         price = probe(plan.apply(profile), device)
         release()
         seconds = _seconds(price, recipe)

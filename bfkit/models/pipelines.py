@@ -46,6 +46,12 @@ def decoder(pipe: DiffusionPipeline, profile: Profile) -> Any:
     return getattr(stage, "vae", None) or stage.movq
 
 
+def compile_denoiser(pipe: DiffusionPipeline, profile: Profile) -> None:
+    """Compile what is evaluated once a step; what counts evaluations around its call stays."""
+    module = denoiser(pipe, profile)
+    module.forward = torch.compile(module.forward)
+
+
 def use_scheduler(pipe: DiffusionPipeline, profile: Profile) -> None:
     """Give a pipeline the profile's scheduler, configured as the pipeline's own was but for the timestep spacing."""
     stage, name = picture_stage(pipe, profile), profile.family.scheduler
@@ -70,12 +76,13 @@ def without_progress_bars() -> Iterator[None]:
 
 
 def load_pipeline(
-    profile: Profile, device: torch.device | str | None = None, offload: bool = False
+    profile: Profile, device: torch.device | str | None = None, offload: bool = False, *, fetch: bool = True
 ) -> DiffusionPipeline:
     """The profile's pipeline with its scheduler and timestep spacing, in its dtype, on a device.
 
     Safetensors only, and no code from the hub is run. A safety checker or watermark is taken out: both change pictures
-    that are about to be measured. With ``offload``, or where the device does not hold all at once, ``take_turns``.
+    that are about to be measured. With ``offload``, or where the device does not hold all at once, ``take_turns``. With
+    ``fetch=False`` nothing comes from the hub but what this machine has of it.
     Raises FileNotFoundError, with a way out, for a model that is not there or does not load; ValueError for a device
     that is not there or cannot hold the model, or for models that cannot take turns.
     """
@@ -86,7 +93,7 @@ def load_pipeline(
             f"no pipeline in {folder}: model_index.json is missing; train the miniature with "
             "`python -m bfkit.mini.train` or name another folder"
         )
-    pipe = attempt(lambda: _load(profile, local), profile.pipeline, "cpu")
+    pipe = attempt(lambda: _load(profile, local or not fetch), profile.pipeline, "cpu")
     for part in ("safety_checker", "watermark"):
         if getattr(pipe, part, None) is not None:
             setattr(pipe, part, None)
@@ -103,11 +110,11 @@ def load_pipeline(
     return pipe
 
 
-def _load(profile: Profile, local: bool) -> DiffusionPipeline:
-    options = {"dtype": getattr(torch, profile.dtype), "use_safetensors": True, "local_files_only": local}
+def _load(profile: Profile, here: bool) -> DiffusionPipeline:
+    options = {"dtype": getattr(torch, profile.dtype), "use_safetensors": True, "local_files_only": here}
     options |= {name: value for name in ("revision", "variant") if (value := getattr(profile, name))}
     try:
-        with without_progress_bars() if local else nullcontext():
+        with without_progress_bars() if here else nullcontext():
             return AutoPipelineForText2Image.from_pretrained(profile.pipeline, **options)
     except (OSError, ValueError, AttributeError, KeyError) as error:
         way_out = "name another model or a local folder in the profile's `pipeline`"

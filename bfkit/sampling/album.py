@@ -75,12 +75,10 @@ def _png(image: torch.Tensor, noted: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def fill(
-    pipe: DiffusionPipeline, profile: Profile, missing: Sequence[Wanted], batch: int | None = None
-) -> Iterator[tuple[Wanted, bool]]:
+def fill(pipe: DiffusionPipeline, profile: Profile, missing: Sequence[Wanted]) -> Iterator[tuple[Wanted, bool]]:
     """Draw pictures and write each batch as it is done; yields each with whether it was written or is broken."""
     prompts, steps, seeds = ([getattr(one, name) for one in missing] for name in ("prompt", "steps", "seed"))
-    for part in drawn(pipe, profile, prompts, steps, seeds, batch):
+    for part in drawn(pipe, profile, prompts, steps, seeds):
         for row, image, whole in zip(part.rows, part.images, are_whole(part.images).tolist(), strict=True):
             if whole:
                 write_file(missing[row].path, _png(image, missing[row].noted))

@@ -100,6 +100,7 @@ def test_a_broken_picture_is_named_and_the_others_are_written(profile, tmp_path,
         ([], "no prompts: give at least one text"),
         (["a wall", "--steps", 0], "a step count must be a whole number from 1 to 1000; got 0"),
         (["a wall", "--seeds", 0], "--seeds must be at least 1"),
+        (["a wall", "--seeds", 2**62], "--seeds must be at most 10000; got 4611686018427387904"),
         (["a wall", "--profile", "sd2"], "sd2 has no advisor of its own"),
         (["a wall", "--steps", 1, "--pipeline", "/no/model"], "no pipeline in /no/model"),
         (["a wall", "--file", "/no/prompts.txt"], "/no/prompts.txt cannot be used"),
@@ -114,7 +115,7 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, arguments, words):
 def test_the_advisor_of_one_model_is_not_asked_for_another(tmp_path, capsys):
     families.save_tiny("sd15", tmp_path / "tiny")
     assert run("a red circle", "--pipeline", tmp_path / "tiny", "--out", tmp_path / "out") == 2
-    assert "no advisor is known for tiny: name its folder with --advisor, or give --steps" in capsys.readouterr().err
+    assert "tiny has no advisor of its own: name the folder of one with --advisor" in capsys.readouterr().err
     asked = ("--pipeline", tmp_path / "tiny", "--advisor", PROFILES["mini"].advisor)
     assert run("a red circle", *asked, "--out", tmp_path / "out") == 0
 

@@ -36,11 +36,16 @@ def most_workers(device: str) -> tuple[int, str]:
 
 
 def in_processes(
-    jobs: Sequence[Any], setup: Any, workers: int, work: Callable[[Any, Any], Any] = work
+    jobs: Sequence[Any],
+    setup: Any,
+    workers: int,
+    work: Callable[[Any, Any], Any] = work,
+    ready: Callable[[Any], bool] = lambda _: True,
 ) -> Iterator[Any]:
     """Processes on this machine, which end with this one, however it ends; yields what ``work`` returns of each job.
 
-    With another ``work``, a function of a module, jobs and setup are whatever it takes; a setup has a ``device``.
+    With another ``work``, a function of a module, jobs and setup are whatever it takes; a setup has a ``device``. A job
+    that is not ``ready`` waits for others.
     """
     context = multiprocessing.get_context("spawn")  # forking a process that holds torch's threads can hang
     threads = max(1, torch.get_num_threads() // workers)
@@ -64,7 +69,7 @@ def in_processes(
         return worker
 
     try:
-        yield from share_out(jobs, workers, start, give, lambda tickets: connection.wait(tickets)[0], _received)
+        yield from share_out(jobs, workers, start, give, lambda tickets: connection.wait(tickets)[0], _received, ready)
     finally:
         for process in places.values():
             process.kill()

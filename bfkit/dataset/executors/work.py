@@ -2,20 +2,18 @@
 
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import DiffusionPipeline
 
 from bfkit.dataset.shards import Shard, configuration, write_shard
 from bfkit.memory import attempt, release
 from bfkit.metrics.scorer import Scorer, load_scorer
-from bfkit.models.pipelines import denoiser, load_pipeline, make_room
+from bfkit.models.pipelines import compile_denoiser, load_pipeline, make_room
 from bfkit.profiles import Profile
 from bfkit.sampling.cost import tflops_per_evaluation
 
@@ -51,8 +49,7 @@ def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
             relief=lambda: make_room(pipe, profile),
         )
         if setup.compiled:
-            module = denoiser(pipe, profile)
-            module.forward = torch.compile(module.forward)  # the call around it keeps its counting hooks
+            compile_denoiser(pipe, profile)
         scorer = attempt(
             lambda: load_scorer(profile, device),
             f"the models that score pictures for {profile.name}",
@@ -87,13 +84,15 @@ def share_out(
     give: Callable[[Any, Any], Any],
     wait: Callable[[list[Any]], Any],
     outcome: Callable[[Any], Any],
+    ready: Callable[[Any], bool] = lambda _: True,
 ) -> Iterator[Any]:
     """Each worker has a job, a shard say, at a time; one that dies is replaced, and its job goes to another.
 
+    A job that is not ``ready`` waits for others to be done, unless none is under way that it could wait for.
     ``give`` hands a worker a job, at first None, and returns a ticket; ``wait`` returns the first of the tickets that
     is done, and ``outcome`` what came of it, which is yielded, or raises what went wrong, or ``Died``.
     """
-    waiting, idle, deaths, unfinished = deque(jobs), [], 0, len(jobs)
+    waiting, idle, deaths, unfinished = list(jobs), [], 0, len(jobs)
     busy: dict[Any, tuple[Any, Any]]
     busy = {give(worker, None): (worker, None) for worker in [start() for _ in range(workers)]}
     while unfinished:
@@ -117,7 +116,10 @@ def share_out(
                 deaths, unfinished = 0, unfinished - 1
                 yield found
         while idle and waiting:
-            worker, job = idle.pop(), waiting.popleft()
+            place = next((place for place, job in enumerate(waiting) if ready(job)), None)
+            if place is None and any(job for _, job in busy.values()):
+                break
+            worker, job = idle.pop(), waiting.pop(place or 0)
             busy[give(worker, job)] = worker, job
 
 
