@@ -81,6 +81,14 @@ def test_train_learns_for_so_many_epochs_on_a_device_that_it_notes_and_the_advis
     assert "a white and empty wall" in capsys.readouterr().out
 
 
+def test_the_ceiling_of_a_table_is_a_table_and_a_sentence(capsys):
+    assert run("ceiling", "--mean-steps", 9) == 0
+    said = capsys.readouterr().out
+    assert "hindsight" in said and "Of UNIFORM's D-SIM loss at 9 steps, knowing the prompt alone can save" in said
+    assert run("ceiling", "--mean-steps", 500) == 2
+    assert "a budget of 500 steps cannot be judged" in capsys.readouterr().err
+
+
 COMPUTING = {
     "draw": ["a white and empty wall", "--out", "OUT"],
     "doctor": [],
@@ -98,8 +106,8 @@ COMPUTING = {
 }
 
 
-def test_every_command_but_the_study_computes_on_a_device_of_ones_choice():
-    assert {*COMPUTING, "study"} == set(cli.build_parser()._subparsers._group_actions[0].choices)
+def test_every_command_that_runs_a_network_does_so_on_a_device_of_ones_choice():
+    assert {*COMPUTING, "study", "ceiling"} == set(cli.build_parser()._subparsers._group_actions[0].choices)
 
 
 @pytest.mark.parametrize("command", COMPUTING)
