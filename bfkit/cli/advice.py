@@ -3,14 +3,50 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from bfkit.predictor.choice import OFFERED
 from bfkit.profiles import PROFILES, Profile
 
-from .options import chosen_device
+from .options import add_device, chosen_device, text
 
 if TYPE_CHECKING:
     from bfkit.predictor.advisor import StepAdvisor
+
+
+def add_advice(command: argparse.ArgumentParser) -> None:
+    """Prompts, the advisor that reads them, and the rule that reads its curves."""
+    command.add_argument("prompts", nargs="*", type=text, metavar="PROMPT")
+    command.add_argument("--file", type=Path, help="a text file of more prompts, one a line")
+    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
+    command.add_argument("--rule", choices=OFFERED, default=OFFERED[0], help="what reads the curves (default plateau)")
+    command.add_argument("--tolerance", type=float, metavar="LOSS", help="of quality, that the threshold may leave")
+    command.add_argument(
+        "--mean-steps", type=float, metavar="N", help="set the rule so that prompts like those trained on take so many"
+    )
+    add_device(command)
+
+
+def asked_prompts(arguments: argparse.Namespace) -> list[str]:
+    """The prompts of the command line and of ``--file``; ValueError where there are none, or the file is no text."""
+    from bfkit.sampling.generate import check_prompts
+
+    return check_prompts([*arguments.prompts, *_lines(arguments.file)])
+
+
+def _lines(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text in UTF-8: write one prompt a line") from None
+
+
+def rule_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was asked of ``StepAdvisor.steps``."""
+    return {name: getattr(arguments, name) for name in ("rule", "tolerance", "mean_steps")}
 
 
 def load_advisor(profile: Profile, arguments: argparse.Namespace) -> "StepAdvisor":

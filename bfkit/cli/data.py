@@ -9,9 +9,10 @@ from bfkit import paper
 from bfkit.extras import extra
 from bfkit.files import check_target
 from bfkit.metrics.registry import METRICS
+from bfkit.predictor.choice import UNITS
 from bfkit.profiles import Profile
 
-from .advice import load_advisor, refusals, say_refused
+from .advice import add_advice, asked_prompts, load_advisor, refusals, rule_of, say_refused
 from .options import (
     add_command,
     add_device,
@@ -22,25 +23,33 @@ from .options import (
     chosen_device,
     part,
     show,
-    text,
     with_seeds,
 )
 
 
 def steps(profile: Profile, arguments: argparse.Namespace) -> int:
-    """Print each prompt's plateaus and t*; prompts that the model cannot read have none, and make the exit code 2."""
+    """Print each prompt's steps, by its plateaus or another rule; prompts that the model cannot read have none."""
     import polars as pl
 
+    if arguments.unit != "steps" and arguments.total is None:
+        raise ValueError("--unit is that of a --total: give both")
+    if arguments.total is not None and (arguments.rule != "plateau" or arguments.mean_steps or arguments.tolerance):
+        raise ValueError("--total shares out a budget by its own price: it goes with no rule")
+    prompts = asked_prompts(arguments)
     advisor = load_advisor(profile, arguments)
-    refused = refusals(advisor, arguments.prompts)
-    rows = pl.DataFrame({"prompt": arguments.prompts}).with_row_index("row")
+    refused = refusals(advisor, prompts)
+    rows = pl.DataFrame({"prompt": prompts}).with_row_index("row")
     if known := [number for number in range(len(rows)) if number not in refused]:
-        found = advisor.steps([arguments.prompts[number] for number in known])
+        readable = [prompts[number] for number in known]
+        if arguments.total is None:
+            found = advisor.steps(readable, **rule_of(arguments))
+        else:
+            found = advisor.allocate(readable, arguments.total, arguments.unit)
         found = found.drop("prompt").with_columns(row=pl.Series(known, dtype=pl.UInt32))
         rows = rows.join(found, on="row", how="left").sort("row").drop("row")
         if refused:
             rows = rows.with_columns(pl.exclude("prompt").cast(pl.String).fill_null("-"))
-        show(rows.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}))
+        show(rows.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}, strict=False))
     say_refused(refused)
     return 2 if refused else 0
 
@@ -145,9 +154,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add ``steps``, ``dataset``, ``plan`` and ``train`` to the parser's commands."""
     command = add_command(commands, "steps", steps)
     add_profile(command)
-    command.add_argument("prompts", nargs="+", type=text, metavar="PROMPT")
-    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
-    add_device(command)
+    add_advice(command)
+    command.add_argument("--total", type=float, metavar="N", help="share out so much among these prompts, instead")
+    command.add_argument("--unit", choices=UNITS, default="steps", help="of the total (default steps)")
     command = add_command(commands, "dataset", dataset)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")

@@ -10,17 +10,15 @@ from bfkit import paper
 from bfkit.files import check_target, write_file
 from bfkit.profiles import Profile
 
-from .advice import load_advisor, refusals, say_refused
+from .advice import add_advice, asked_prompts, load_advisor, refusals, rule_of, say_refused
 from .options import (
     add_command,
-    add_device,
     add_models,
     add_offload,
     add_profile,
     check_numbers,
     chosen_device,
     show,
-    text,
 )
 
 DECIDING = ("pipeline", "revision", "dtype", "image_size", "guidance", "scheduler")  # of a data set's configuration
@@ -33,11 +31,10 @@ def draw(profile: Profile, arguments: argparse.Namespace) -> int:
     from bfkit.dataset.shards import configuration
     from bfkit.models.hub import pinned
     from bfkit.sampling.album import Wanted, file_name, write_sheet
-    from bfkit.sampling.generate import check_prompts
 
     check_numbers(arguments, batch=1, seeds=1, seed=0)
     check_target(arguments.out, "folder")
-    prompts = check_prompts([*arguments.prompts, *_lines(arguments.file)])
+    prompts = asked_prompts(arguments)
     chosen, profile = _steps(profile, arguments, prompts), pinned(profile)
     config = configuration(profile)
     models = tuple((name, config[name]) for name in DECIDING if name in config)
@@ -66,16 +63,6 @@ def draw(profile: Profile, arguments: argparse.Namespace) -> int:
     return 0 if len(chosen) == len(prompts) else 2
 
 
-def _lines(path: Path | None) -> list[str]:
-    """The prompts of a file, one a line."""
-    if path is None:
-        return []
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text in UTF-8: write one prompt a line") from None
-
-
 def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[str]) -> dict[int, int]:
     """The step count of each prompt, by its place; prompts that the advisor cannot read are told and left out."""
     from bfkit.sampling.generate import check_steps
@@ -86,7 +73,7 @@ def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[st
     refused = refusals(advisor, prompts)
     say_refused(refused)
     known = [number for number in range(len(prompts)) if number not in refused]
-    found = advisor.steps([prompts[number] for number in known])["steps"] if known else []
+    found = advisor.steps([prompts[number] for number in known], **rule_of(arguments))["steps"] if known else []
     return dict(zip(known, found, strict=True))
 
 
@@ -115,15 +102,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add ``draw`` to the parser's commands."""
     command = add_command(commands, "draw", draw)
     add_profile(command)
-    command.add_argument("prompts", nargs="*", type=text, metavar="PROMPT")
-    command.add_argument("--file", type=Path, help="a text file of more prompts, one a line")
-    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
+    add_advice(command)
     command.add_argument("--steps", type=int, metavar="N", help="this many steps for all, and no advisor")
     command.add_argument("--seeds", type=int, default=1, help="pictures of each prompt (default 1)")
     command.add_argument("--seed", type=int, default=0, help="of the first of them (default 0)")
     command.add_argument("--out", type=Path, required=True, help="folder of the pictures; an earlier run is resumed")
     add_models(command, "pipeline", "revision", "variant", "dtype", "guidance")
-    add_device(command)
     command.add_argument("--batch", type=int, help="pictures drawn at once at first; halved where memory is short")
     command.add_argument("--compile", action="store_true", help="compile the denoiser first: a slow start, then faster")
     add_offload(command)

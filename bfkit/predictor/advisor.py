@@ -1,8 +1,8 @@
 """Text to steps: how many denoising steps each prompt deserves, before anything is generated."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +21,26 @@ from bfkit.profiles import PROFILES, Profile
 from bfkit.provenance import table_digest
 from bfkit.sampling.generate import check_prompts
 
+from .choice import UNITS, choose
 from .model import Predictors, absolute_error, fit_predictors, load_predictors, relative_to, save_predictors
-from .plateau import plateau_table
+from .rules import at_mean_cost
+
+EXAMPLES = 256  # training prompts that an advisor remembers: what they would spend sets a rule's knob
 
 
 @dataclass(frozen=True)
 class StepAdvisor:
     """Predicts the three curves of a prompt and reads off them the steps at which all have gone flat.
 
-    ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on, quoted when it knows none of your words.
+    ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on; ``costs`` what a step of a picture took
+    of the other ``UNITS`` in the table that it was trained on.
     """
 
     clip: Clip
     predictors: Predictors
     weights: dict[str, float]
     examples: tuple[str, ...] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, device: torch.device | str | None = None) -> "StepAdvisor":
@@ -58,7 +63,8 @@ class StepAdvisor:
             raise ValueError(f"{folder / 'config.json'} lacks {' and '.join(missing)}: train the predictor again")
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
-        return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), tuple(notes["examples"]))
+        known = tuple(notes["examples"]), notes.get("costs", {})
+        return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), *known)
 
     def refusal(self, prompt: str) -> str | None:
         """Why the curves of a prompt cannot be predicted, in a sentence; None where they can."""
@@ -98,10 +104,48 @@ class StepAdvisor:
         prompts = self._check(prompts)
         return long_curves(prompts, self._predict(prompts))
 
-    def steps(self, prompts: Sequence[str] | str) -> pl.DataFrame:
-        """Each metric's plateau and t*, one row a prompt, in order: ``prompt, l_snr, d_sim, i_clip, steps``."""
+    def steps(
+        self,
+        prompts: Sequence[str] | str,
+        rule: str = "plateau",
+        *,
+        tolerance: float | None = None,
+        mean_steps: float | None = None,
+    ) -> pl.DataFrame:
+        """The steps of each prompt, one row each, in order: ``prompt, l_snr, d_sim, i_clip, steps``.
+
+        By default each metric's plateau and t*, the last of them (Eq. 7). The ``threshold`` gives the fewest steps that
+        are predicted to lose at most ``tolerance`` of the mean quality; any rule, set by ``mean_steps``, spends that
+        many on average over prompts like those it was trained on. A metric's column is what its curve alone would ask
+        for. Raises ValueError for what ``choose`` refuses.
+        """
         prompts = self._check(prompts)
-        return plateau_table(prompts, self._predict(prompts), self.weights)
+        chosen = choose(rule, tolerance, mean_steps, self.weights, lambda: self._predict(list(self.examples)))
+        return chosen.table(prompts, self._predict(prompts))
+
+    def allocate(self, prompts: Sequence[str] | str, total: float, unit: str = "steps") -> pl.DataFrame:
+        """A budget shared out over these prompts so that the least is predicted to be lost: ``prompt, steps``.
+
+        ``total`` counts steps, which are spent exactly, or as many whole steps as a total of TFLOPs, seconds or joules
+        pays for, by the costs of a step in the advisor's score table. One price for all does it
+        (``rules.at_mean_cost``). Raises ValueError for an unknown unit, one that nobody measured, or a total that is
+        too small or more than all prompts' last steps.
+        """
+        prompts = self._check(prompts)
+        if unit not in UNITS:
+            raise ValueError(f"unknown unit {unit!r}: choose from {', '.join(UNITS)}")
+        if unit != "steps" and not self.costs.get(unit):
+            raise ValueError(f"this advisor's score table has measured no {unit}: give the total in steps")
+        steps = total if unit == "steps" else total / self.costs[unit]
+        curves = self._predict(prompts)
+        most = len(prompts) * next(iter(curves.values())).shape[1]
+        if not len(prompts) <= steps < most + 1:
+            raise ValueError(
+                f"a total of {total:g} {unit} is {steps:,.1f} steps, and {len(prompts)} prompts take {len(prompts)} to "
+                f"{most:,}"
+            )
+        shared = at_mean_cost("price", curves, int(steps) / len(prompts))
+        return pl.DataFrame({"prompt": prompts, "steps": shared}, schema_overrides={"steps": pl.UInt16})
 
     def generate(
         self,
@@ -110,14 +154,18 @@ class StepAdvisor:
         *,
         seeds: Sequence[int] | None = None,
         batch: int = 16,
+        rule: str = "plateau",
+        tolerance: float | None = None,
+        mean_steps: float | None = None,
         **options: object,
     ) -> list[Image]:
-        """Pictures of the prompts, each in its own t* steps, in the order asked.
+        """Pictures of the prompts, each in its own steps, in the order asked.
 
-        Prompts of equal t* are drawn together, ``batch`` at a time. ``seeds`` gives each prompt's noise (default 0, 1,
-        2, ...); ``options`` go to the pipeline as they are (``guidance_scale``, ``height``, ...).
+        Prompts of equal steps are drawn together, ``batch`` at a time. ``seeds`` gives each prompt's noise (default 0,
+        1, 2, ...); ``rule``, ``tolerance`` and ``mean_steps`` are those of ``steps``; ``options`` go to the pipeline as
+        they are (``guidance_scale``, ``height``, ...).
         """
-        chosen = self.steps(prompts)
+        chosen = self.steps(prompts, rule, tolerance=tolerance, mean_steps=mean_steps)
         seeds = list(range(len(chosen))) if seeds is None else list(seeds)
         if len(seeds) != len(chosen):
             raise ValueError(f"{len(seeds)} seeds for {len(chosen)} prompts: give one seed for each prompt")
@@ -137,6 +185,13 @@ class StepAdvisor:
         return [pictures[row] for row in range(len(chosen))]
 
 
+def _costs(table: pl.DataFrame) -> dict[str, float]:
+    """What an evaluation of one picture took on average, by each unit that a score table has measured."""
+    made = table.filter(pl.col("evals") > 0)
+    measured = {unit: made.drop_nulls(unit) for unit in UNITS[1:]}
+    return {unit: rows[unit].sum() / rows["evals"].sum() for unit, rows in measured.items() if len(rows)}
+
+
 def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:
     """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
 
@@ -154,7 +209,8 @@ def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.devi
         "profile": profile.name,
         "scores": table_digest(profile.scores),
         "clip": relative_to(out, Path(profile.clip)) if Path(profile.clip).is_dir() else profile.clip,
-        "examples": texts[:3],
+        "examples": texts[:EXAMPLES],
+        "costs": _costs(training),
         "training_prompts": len(texts),
         "held_out_prompts": len(test_texts),
         "held_out_mae": {name: round(float(values.mean()), 4) for name, values in error.items()},

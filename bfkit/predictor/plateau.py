@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-import polars as pl
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
@@ -88,15 +87,3 @@ def plateau_steps(
     return max(
         plateau_step(curve, weights[name], METRICS[name].lower_is_better, steps) for name, curve in curves.items()
     )
-
-
-def plateau_table(
-    prompts: Sequence[str], curves: Mapping[str, np.ndarray], weights: Mapping[str, float] = paper.WEIGHTS
-) -> pl.DataFrame:
-    """Each metric's plateau and t* of many prompts, one row each: ``prompt``, one column a metric, ``steps``.
-
-    ``curves`` holds (len(prompts), T) values a metric, at steps 1..T.
-    """
-    columns = {name: plateaus(rows, [weights[name]], METRICS[name].lower_is_better)[0] for name, rows in curves.items()}
-    frame = pl.DataFrame({"prompt": list(prompts), **columns}, schema_overrides=dict.fromkeys(curves, pl.UInt16))
-    return frame.with_columns(steps=pl.max_horizontal(*curves))

@@ -70,10 +70,13 @@ if FAULT == "short":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(NUMBER), int(NUMBER)))
 
 if __name__ == "__main__":
-    from bfkit.cli.__main__ import run
+    from bfkit.cli import main
+    from bfkit.cli.interruption import guarded
 
-    make_small(WORDS[0])
-    sys.argv[1:] = WORDS
-    code = run()
+    def command() -> int:
+        make_small(WORDS[0])
+        return main(WORDS)
+
+    code = guarded(command)
     print(f"{seen} files written", flush=True)
     sys.exit(code)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bfkit import paper
-from bfkit.predictor.plateau import plateau_step, plateau_steps, plateau_table
+from bfkit.predictor.plateau import plateau_step, plateau_steps
 
 
 def by_the_statistics_module(values: list[float], weight: float) -> int:
@@ -173,19 +173,3 @@ def test_t_star_is_named_by_the_given_steps():
 def test_t_star_of_unknown_or_unweighted_metrics_is_refused_with_a_sentence(curves, weights, words):
     with pytest.raises(ValueError, match=words):
         plateau_steps(curves, weights)
-
-
-def test_a_table_has_a_row_a_prompt_with_every_plateau_and_t_star():
-    rng = np.random.default_rng(0)
-    steps = np.arange(1, 130)
-    falling = np.exp(-steps / rng.uniform(2, 30, size=(2, 7, 1)))
-    curves = {"l_snr": falling[0], "d_sim": falling[1], "i_clip": 1 - falling[0] ** 2}
-    prompts = [f"prompt {number}" for number in (3, 1, 2, 2, 0, 5, 4)]
-    table = plateau_table(prompts, curves)
-    assert table.columns == ["prompt", "l_snr", "d_sim", "i_clip", "steps"]
-    assert table["prompt"].to_list() == prompts
-    for number, row in enumerate(table.iter_rows(named=True)):
-        own = {name: values[number] for name, values in curves.items()}
-        assert row["steps"] == plateau_steps(own)
-        for name, curve in own.items():
-            assert row[name] == plateau_step(curve, paper.WEIGHTS[name], name != "i_clip")
