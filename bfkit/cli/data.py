@@ -49,7 +49,9 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
         rows = rows.join(found, on="row", how="left").sort("row").drop("row")
         if refused:
             rows = rows.with_columns(pl.exclude("prompt").cast(pl.String).fill_null("-"))
-        show(rows.rename({name: info.label for name, info in METRICS.items()} | {"steps": "t*"}, strict=False))
+        by_plateau = arguments.rule == "plateau" and arguments.total is None
+        labels = {name: info.label for name, info in METRICS.items()} | ({"steps": "t*"} if by_plateau else {})
+        show(rows.rename(labels, strict=False))
     say_refused(refused)
     return 2 if refused else 0
 

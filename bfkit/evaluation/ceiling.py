@@ -162,7 +162,9 @@ def _between(losses: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     A straight line between two drawn counts lies above a power of the steps, by a fifth at 13 between 9 and 17: it
     would favour whoever stops at the drawn counts, as UNIFORM does.
     """
-    logs = interpolate(np.log(np.maximum(losses, ROUNDING)), np.log(steps), np.log(np.arange(1, steps[-1] + 1)))
+    logs = interpolate(
+        np.log(np.maximum(losses, ROUNDING)), np.log(steps).tolist(), np.log(np.arange(1, steps[-1] + 1))
+    )
     straight = interpolate(losses, steps)
     return np.concatenate([np.exp(logs[..., : steps[-2]]), straight[..., steps[-2] :]], axis=-1)
 

@@ -189,7 +189,8 @@ def _costs(table: pl.DataFrame) -> dict[str, float]:
     """What an evaluation of one picture took on average, by each unit that a score table has measured."""
     made = table.filter(pl.col("evals") > 0)
     measured = {unit: made.drop_nulls(unit) for unit in UNITS[1:]}
-    return {unit: rows[unit].sum() / rows["evals"].sum() for unit, rows in measured.items() if len(rows)}
+    each = {unit: pl.col(unit).sum() / pl.col("evals").sum() for unit in measured}
+    return {unit: rows.select(each[unit]).item() for unit, rows in measured.items() if len(rows)}
 
 
 def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:

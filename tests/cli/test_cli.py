@@ -29,6 +29,36 @@ def test_steps_prints_each_metrics_plateau_and_t_star(capsys):
         assert word in printed
 
 
+def test_steps_go_by_another_rule_or_share_out_a_total(tmp_path, capsys):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red circle\n\ntwo blue squares on a beach\n", encoding="utf-8")
+    asked = ("steps", "a white and empty wall", "--file", file)
+    assert run(*asked, "--rule", "threshold", "--tolerance", 1) == 0
+    printed = capsys.readouterr().out
+    assert "t*" not in printed and all(line.split("┆")[-1].strip(" │") == "1" for line in printed.splitlines()[3:-1])
+    assert run(*asked, "--rule", "price", "--mean-steps", 9) == 0
+    assert "two blue squares on a beach" in capsys.readouterr().out
+    assert run(*asked, "--total", 50) == 0
+    printed = capsys.readouterr().out
+    assert sum(int(line.split("┆")[-1].strip(" │")) for line in printed.splitlines()[3:-1]) == 50
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--total", 50, "--rule", "price"], "--total shares out a budget by its own price: it goes with no rule"),
+        (["--unit", "seconds"], "--unit is that of a --total: give both"),
+        (["--total", 50, "--unit", "joules"], "has measured no joules"),
+        (["--tolerance", 0.1], "a tolerance is the loss that the threshold leaves"),
+        (["--mean-steps", "nan"], "mean steps are a number from 1 to 129; got nan"),
+        (["--file", "/no/such"], "/no/such cannot be used"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_one_sentence(options, words, capsys):
+    assert run("steps", "a red circle", *options) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_steps_notes_an_unknown_word_and_still_answers(capsys):
     assert run("steps", "a zebra on a white wall") == 0
     output = capsys.readouterr()

@@ -64,7 +64,9 @@ def test_other_weights_give_other_steps(advisor):
 
 
 def test_generate_draws_each_prompt_in_its_own_steps_and_returns_them_in_the_order_asked(advisor, pipe):
+    advisor = replace(advisor, weights=dict.fromkeys(METRICS, 3.0))  # few steps
     plan = advisor.steps(PROMPTS)
+    assert plan["steps"].n_unique() > 1
     pictures = advisor.generate(pipe, PROMPTS, seeds=[3, 1, 2], guidance_scale=2.0, output_type="np", batch=2)
     for row, (prompt, steps) in enumerate(plan.select("prompt", "steps").iter_rows()):
         alone = pipe(
@@ -120,3 +122,65 @@ def test_frames_can_be_joined_on_the_prompt(advisor):
     joined = advisor.curves(PROMPTS).join(advisor.steps(PROMPTS).rename({"steps": "t_star"}), on="prompt")
     at_plateau = joined.filter(pl.col("steps") == pl.col("t_star"))
     assert len(at_plateau) == len(PROMPTS) * len(METRICS)
+
+
+def test_a_rule_set_by_mean_steps_spends_them_on_prompts_like_those_trained_on(advisor):
+    remembered = replace(advisor, examples=tuple(PROMPTS))
+    for rule in ("plateau", "threshold", "price"):
+        plan = remembered.steps(PROMPTS, rule, mean_steps=30)
+        assert plan.columns == ["prompt", "l_snr", "d_sim", "i_clip", "steps"]
+        assert 20 < plan["steps"].mean() <= 30
+    assert remembered.steps(PROMPTS, "threshold", tolerance=0.02)["steps"].to_list() == [
+        first_within(remembered.dense(prompt), 0.02) for prompt in PROMPTS
+    ]
+
+
+def first_within(curves: dict[str, np.ndarray], tolerable: float) -> int:
+    """The step from which on the mean over the metrics lacks no more than that of the last step's quality."""
+    lost = np.mean([np.abs(values[0] - values[0, -1]) for values in curves.values()], axis=0)  # they only fall
+    return int(np.flatnonzero(lost > tolerable)[-1]) + 2 if (lost > tolerable).any() else 1
+
+
+def test_a_total_is_spent_to_the_last_step_and_goes_where_it_is_worth_most(advisor):
+    for total in (3, 50, 200, 387):
+        assert advisor.allocate(PROMPTS, total)["steps"].sum() == total
+    shared = advisor.allocate(PROMPTS, 60)["steps"].to_numpy()
+    curves = advisor.dense(PROMPTS)
+    kept = np.mean([values if name == "i_clip" else 1 - values for name, values in curves.items()], axis=0)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        other = np.maximum(rng.multinomial(60, rng.dirichlet(np.ones(3))), 1)
+        other[other.argmax()] += 60 - other.sum()
+        rows = np.arange(3)
+        assert kept[rows, shared - 1].sum() >= kept[rows, other - 1].sum() - 1e-6
+
+
+def test_a_total_in_seconds_or_joules_buys_whole_steps_by_what_was_measured(advisor):
+    priced = replace(advisor, costs={"seconds": 0.4, "tflops": 2.0})
+    assert priced.allocate(PROMPTS, 40, "seconds")["steps"].sum() == 100
+    assert priced.allocate(PROMPTS, 41.1, "tflops")["steps"].sum() == 20
+    with pytest.raises(ValueError, match="has measured no joules: give the total in steps"):
+        priced.allocate(PROMPTS, 40, "joules")
+
+
+@pytest.mark.parametrize(
+    ("total", "unit", "words"),
+    [
+        (2, "steps", "a total of 2 steps is 2.0 steps, and 3 prompts take 3 to 387"),
+        (400, "steps", "3 prompts take 3 to 387"),
+        (float("nan"), "steps", "3 prompts take 3 to 387"),
+        (40, "euros", "unknown unit 'euros': choose from steps, tflops, seconds, joules"),
+    ],
+)
+def test_a_budget_that_cannot_be_shared_out_is_one_sentence(advisor, total, unit, words):
+    with pytest.raises(ValueError, match=words):
+        advisor.allocate(PROMPTS, total, unit)
+
+
+def test_generate_draws_by_the_rule_that_it_is_given(advisor, pipe):
+    remembered = replace(advisor, examples=tuple(PROMPTS))
+    steps = remembered.steps(PROMPTS[0], "price", mean_steps=5)["steps"].item()
+    asked = {"guidance_scale": 2.0, "output_type": "np"}
+    (picture,) = remembered.generate(pipe, PROMPTS[0], seeds=[3], rule="price", mean_steps=5, **asked)
+    alone = pipe(PROMPTS[0], num_inference_steps=steps, generator=[torch.Generator().manual_seed(3)], **asked)
+    np.testing.assert_allclose(picture, alone.images[0], atol=1e-4)
