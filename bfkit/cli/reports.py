@@ -103,17 +103,6 @@ def recipes(profile: Profile, arguments: argparse.Namespace) -> None:
     print(f"written: {arguments.out}")
 
 
-def ceiling(profile: Profile, arguments: argparse.Namespace) -> None:
-    """Say how much of UNIFORM's loss any choice of steps could save, knowing the prompt or the picture."""
-    from bfkit.dataset.table import read_scores
-    from bfkit.evaluation.ceiling import ceiling_finding, ceilings
-
-    profile = get_profile(profile.source, scores=arguments.scores)
-    found = ceilings(read_scores(profile.scores), [arguments.mean_steps])
-    show(found.drop("budget"))
-    print(ceiling_finding(found, arguments.mean_steps))
-
-
 def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
     check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
@@ -183,10 +172,6 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")
         command.add_argument("--out", type=Path, required=True, help="the CSV to write")
         add_device(command)
-    command = add_command(commands, "ceiling", ceiling)
-    add_profile(command)
-    command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")
-    command.add_argument("--mean-steps", type=float, default=17, metavar="N", help="what is shared out (default 17)")
     command = add_command(commands, "bench", bench)
     add_device(command)
     command.add_argument("--gpu", action="store_true", help="what pays on a GPU, one change at a time: ten minutes")

@@ -14,6 +14,9 @@ import numpy as np
 import polars as pl
 from scipy.stats import binom
 
+from bfkit.dataset.curves import dense_curves
+from bfkit.dataset.table import split_by_prompt
+from bfkit.predictor.advisor import StepAdvisor
 from bfkit.predictor.choice import OFFERED
 from bfkit.predictor.rules import RULES, Curves, at_steps, check_curves, knob_for, loss
 
@@ -144,6 +147,30 @@ def coverage(
         rows.append({"split": split, "rule": rule, "mean_steps": float(steps.mean()), "broken": broken,
                      "kept": broken <= alpha})  # fmt: skip
     return pl.DataFrame(rows)
+
+
+def promises(
+    advisor: StepAdvisor, table: pl.DataFrame, epsilon: float, alpha: float = 0.1, delta: float = 0.1
+) -> tuple[dict[str, Promise], pl.DataFrame]:
+    """The promise of the constant step count and of each rule, on the prompts of a score table that are held out.
+
+    Each holds by itself, for whoever settles on its rule beforehand. The table has rows of ``rule, steps`` (the mean of
+    what is promised), ``kept`` (the share of 100 promises made on a half that the other half keeps), ``broken`` (the
+    mean share of the other half that loses more than epsilon); a half is looked at where it has prompts enough, and
+    the two are null elsewhere. Raises ValueError as ``calibrate`` does.
+    """
+    texts, measured = dense_curves(split_by_prompt(table)[1])
+    read, typical = advisor.dense(texts), advisor.dense(list(advisor.examples))
+    found, rows = {}, []
+    for rule in (CONSTANT, *OFFERED):
+        knobs = settings_of(rule, typical)
+        found[rule] = calibrate(rule, knobs, read, measured, epsilon, alpha, delta)
+        row = {"rule": rule, "steps": found[rule].mean_steps, "kept": None, "broken": None}
+        if len(texts) // 2 >= least_prompts(alpha, delta):
+            splits = coverage(rule, knobs, read, measured, epsilon, alpha, delta)
+            row |= splits.select(pl.col("kept").mean(), pl.col("broken").mean()).row(0, named=True)
+        rows.append(row)
+    return found, pl.DataFrame(rows, schema_overrides={"kept": pl.Float64, "broken": pl.Float64})
 
 
 def _rows(curves: Curves, index: np.ndarray) -> dict[str, np.ndarray]:

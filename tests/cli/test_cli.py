@@ -119,9 +119,22 @@ def test_the_ceiling_of_a_table_is_a_table_and_a_sentence(capsys):
     assert "a budget of 500 steps cannot be judged" in capsys.readouterr().err
 
 
+def test_calibrate_promises_for_each_rule_what_it_has_measured(capsys):
+    assert run("calibrate", "--epsilon", 0.05) == 0
+    said = capsys.readouterr().out
+    for rule in ("constant", "plateau", "threshold", "price"):
+        assert rule in said
+    assert (
+        said.count("at least 90% of prompts lose at most 0.05 of the mean quality, at 90% confidence (61 prompts)") == 4
+    )
+    assert run("calibrate", "--alpha", 0.01) == 2
+    assert "61 prompts to calibrate on are too few" in capsys.readouterr().err
+
+
 COMPUTING = {
     "draw": ["a white and empty wall", "--out", "OUT"],
     "doctor": [],
+    "calibrate": [],
     "quickstart": ["--out", "OUT"],
     "recipes": ["--out", "OUT"],
     "steps": ["a white and empty wall"],

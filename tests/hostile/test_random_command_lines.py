@@ -31,6 +31,8 @@ LONG_WORK = (  # where a command begins to load models, draw, train or wait
     "bfkit.evaluation.learning_curve.load_clip",
     "bfkit.evaluation.learning_curve.expect",
     "bfkit.evaluation.recipes.load_clip",
+    "bfkit.evaluation.ceiling.ceilings",
+    "bfkit.evaluation.promise.promises",
     "bfkit.evaluation.quickstart.dataset_prompts",
     "bfkit.models.hub.hf_hub_download",
     "bfkit.doctor.load_pipeline",
