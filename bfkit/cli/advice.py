@@ -30,9 +30,10 @@ def add_advice(command: argparse.ArgumentParser) -> None:
 
 def asked_prompts(arguments: argparse.Namespace) -> list[str]:
     """The prompts of the command line and of ``--file``; ValueError where there are none, or the file is no text."""
-    from bfkit.sampling.generate import check_prompts
-
-    return check_prompts([*arguments.prompts, *_lines(arguments.file)])
+    prompts = [*arguments.prompts, *_lines(arguments.file)]
+    if not prompts:
+        raise ValueError("no prompts: give at least one text")
+    return prompts
 
 
 def _lines(path: Path | None) -> list[str]:

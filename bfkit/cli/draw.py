@@ -65,10 +65,10 @@ def draw(profile: Profile, arguments: argparse.Namespace) -> int:
 
 def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[str]) -> dict[int, int]:
     """The step count of each prompt, by its place; prompts that the advisor cannot read are told and left out."""
-    from bfkit.sampling.generate import check_steps
+    from bfkit.sampling.generate import check_prompts, check_steps
 
     if arguments.steps is not None:
-        return dict.fromkeys(range(len(prompts)), check_steps(arguments.steps))
+        return dict.fromkeys(range(len(check_prompts(prompts))), check_steps(arguments.steps))
     advisor = load_advisor(profile, arguments)
     refused = refusals(advisor, prompts)
     say_refused(refused)

@@ -98,6 +98,7 @@ def test_a_broken_picture_is_named_and_the_others_are_written(profile, tmp_path,
     ("arguments", "words"),
     [
         ([], "no prompts: give at least one text"),
+        (["a wall", " ", "--steps", 2], "prompt 1 is empty: describe a picture in words"),
         (["a wall", "--steps", 0], "a step count must be a whole number from 1 to 1000; got 0"),
         (["a wall", "--seeds", 0], "--seeds must be at least 1"),
         (["a wall", "--seeds", 2**62], "--seeds must be at most 10000; got 4611686018427387904"),
