@@ -63,6 +63,7 @@ def test_only_a_cpu_is_called_by_the_cpus_name():
     assert device_name(torch.device("meta")) == "meta"
 
 
+@pytest.mark.slow
 def test_the_hardware_named_is_that_of_the_models_that_were_loaded():
     code = (
         "from bfkit import StepAdvisor, devices, load_pipeline, get_profile; import torch;"

@@ -103,6 +103,7 @@ def test_the_gpus_measures_are_taken_of_any_unet(monkeypatch):
     assert found["energy of an image at 65 steps"] == "not measured"
 
 
+@pytest.mark.slow
 def test_every_row_of_the_gpus_table_is_filled_in_by_any_stack_and_a_failing_one_stops_no_other(monkeypatch):
     """The very code of ``bench --gpu``, on a tiny UNet and without the compiler."""
     compiled = []

@@ -65,6 +65,7 @@ def test_steps_notes_an_unknown_word_and_still_answers(capsys):
     assert "note:" in output.err and "'zebra'" in output.err and "a zebra on a white wall" in output.out
 
 
+@pytest.mark.slow
 def test_dataset_says_how_many_pictures_are_broken_and_notes_them_in_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("bfkit.metrics.scorer.l_snr", lambda images, _: torch.full((len(images),), torch.nan))
     out, table = tmp_path / "dataset", tmp_path / "scores.parquet"
@@ -75,6 +76,7 @@ def test_dataset_says_how_many_pictures_are_broken_and_notes_them_in_the_table(t
     assert len(pl.read_csv(out / "failures.csv")) == len(read_metadata(table)["failures"]) == 8
 
 
+@pytest.mark.slow
 def test_models_given_as_options_are_those_used_and_noted(tmp_path, capsys):
     families.save_tiny("sd15", tmp_path / "tiny")
     asked = ("--pipeline", tmp_path / "tiny", "--guidance", 2, "--dtype", "bfloat16", "--seeds", 1)
@@ -186,7 +188,9 @@ def test_a_fresh_reproduction_draws_trains_and_reports_and_does_none_of_it_twice
         (["steps", "zebras galloping"], "no word of 'zebras galloping' is known"),
         (["steps", "--profile", "sd9", "a wall"], "unknown profile 'sd9': choose one of mini"),
         (["dataset", "--prompts", "0", "--out", "OUT"], "--prompts must be at least 1; got 0"),
-        (["dataset", "--prompts", "99999", "--out", "OUT"], "captions are dissimilar"),
+        pytest.param(
+            ["dataset", "--prompts", "99999", "--out", "OUT"], "captions are dissimilar", marks=pytest.mark.slow
+        ),
         (["dataset", "--prompts", "1", "--steps", "0", "--out", "OUT"], "whole number from 1 to 1000; got 0"),
         (["dataset", "--prompts", "1", "--steps", "1001", "--out", "OUT"], "whole number from 1 to 1000; got 1001"),
         (["train", "--profile", "sd2", "--out", "OUT"], "no score table is named: make one with `bfkit dataset"),

@@ -358,6 +358,7 @@ def test_a_cache_that_cannot_be_written_is_told_with_its_reason(server, tmp_path
         fetch(server.archive, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_busyness_is_the_scenes_or_counts_words_where_a_caption_is_not_of_the_world():
     known = list(captions.mini_captions())[:3]
     measure, values = captions.busyness(known)

@@ -101,6 +101,7 @@ def test_the_probes_time_is_the_sum_of_evaluations_and_pictures(brief, monkeypat
     assert "1 pictures at once" in price.how, "a device that slow is not kept busy longer than need be"
 
 
+@pytest.mark.slow
 def test_a_probe_says_how_many_pictures_memory_held_not_how_many_were_asked_for(brief, monkeypatch):
     draw = measure._measure_batch
 

@@ -320,6 +320,7 @@ def test_a_lack_of_memory_at_work_changes_no_row(tmp_path, brief, finished, monk
     assert_same_rows(read_scores(tmp_path), read_scores(finished), tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_a_lack_of_memory_while_loading_changes_no_row(tmp_path, brief, finished, monkeypatch):
     raised = [run_short(monkeypatch, PerceptualEmbedder, "to", CUBLAS),
               run_short(monkeypatch, DiffusionPipeline, "to", SHORT)]  # fmt: skip

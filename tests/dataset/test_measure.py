@@ -100,6 +100,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(rows, own_pip
     assert tried[:3] == [12, 6, 2]
 
 
+@pytest.mark.slow
 def test_the_size_that_fits_is_remembered_for_the_next_shard(rows, own_pipe):
     tried = hold_at_most(own_pipe, 4)
     rows(batch=6)
@@ -200,6 +201,7 @@ def test_what_overflows_in_half_precision_is_drawn_in_float32(scorer, random_pro
     assert made == {4: 4, 2: 2, 1: 1}, "each drawn again, and the first evaluation is not shared"
 
 
+@pytest.mark.slow
 def test_a_device_that_holds_no_picture_says_so_before_the_long_draw(own_pipe, scorer, random_profile, monkeypatch):
     steps, forward = [], own_pipe.unet.forward
 

@@ -108,6 +108,7 @@ def test_a_run_writes_figures_tables_a_page_and_where_each_came_from(notebooks, 
 LOADING = "import bfkit\nfrom bfkit.models.clip import load_clip\nload_clip(bfkit.get_profile('mini').clip, {})\n"
 
 
+@pytest.mark.slow
 def test_each_part_is_noted_with_the_hardware_that_its_models_ran_on_whatever_was_asked_for(notebooks, tmp_path):
     cpu = device_name(torch.device("cpu"))
     header, out = HEADER + "\ndevice = None", tmp_path / "reports"
@@ -126,6 +127,7 @@ def test_each_part_is_noted_with_the_hardware_that_its_models_ran_on_whatever_wa
     assert "The scores were measured on cpu." in page, "what the shipped table notes"
 
 
+@pytest.mark.slow
 def test_the_page_says_how_many_broken_pictures_its_tables_lack(notebooks, tmp_path):
     whole = reproduce.run(PROFILES["mini"], tmp_path / "whole", only=["00"]).read_text()
     assert "left out of" not in whole
@@ -219,6 +221,7 @@ def test_a_folder_with_another_profiles_report_is_refused(notebooks, tmp_path):
         reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["00"])
 
 
+@pytest.mark.slow
 def test_a_profile_without_scores_or_a_comparison_is_told_how_to_make_them(notebooks, tmp_path, capsys):
     with pytest.raises(ValueError, match="sd2 has no scores of its own: make them with `bfkit dataset --profile sd2"):
         reproduce.run(PROFILES["sd2"], tmp_path / "reports")
@@ -241,6 +244,7 @@ def test_unknown_notebooks_and_parameters_are_refused_before_anything_runs(noteb
     assert not (tmp_path / "reports").exists()
 
 
+@pytest.mark.slow
 def test_a_failing_notebook_is_named_and_what_it_and_the_others_reported_stays(notebooks, tmp_path):
     write_notebook(notebooks, "02_third")
     write_notebook(notebooks, "01_second", BODY.format(name="01_second") + "\nraise RuntimeError('the dog ate it')")

@@ -53,6 +53,7 @@ def test_a_decoder_that_overflows_in_half_precision_decodes_again_in_float32(hal
     torch.testing.assert_close(pictures, expected, atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*upcast_vae.*:FutureWarning")  # diffusers' own pipeline calls it
 def test_sdxl_s_decoder_is_in_its_own_precision_after_it_ran_out_of_memory(tmp_path, monkeypatch):
     """Its pipeline decodes in float32, and would leave the autoencoder so."""
