@@ -20,7 +20,7 @@ def add_advice(command: argparse.ArgumentParser) -> None:
     command.add_argument("prompts", nargs="*", type=text, metavar="PROMPT")
     command.add_argument("--file", type=Path, help="a text file of more prompts, one a line")
     command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
-    command.add_argument("--rule", choices=OFFERED, default=OFFERED[0], help="what reads the curves (default plateau)")
+    command.add_argument("--rule", choices=OFFERED, help="what reads the curves (default plateau)")
     command.add_argument("--tolerance", type=float, metavar="LOSS", help="of quality, that the threshold may leave")
     command.add_argument(
         "--mean-steps", type=float, metavar="N", help="set the rule so that prompts like those trained on take so many"
@@ -46,8 +46,9 @@ def _lines(path: Path | None) -> list[str]:
 
 
 def rule_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What was asked of ``StepAdvisor.steps``."""
-    return {name: getattr(arguments, name) for name in ("rule", "tolerance", "mean_steps")}
+    """What was asked of ``StepAdvisor.steps``; empty where nothing was."""
+    asked = {name: getattr(arguments, name) for name in ("rule", "tolerance", "mean_steps")}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def load_advisor(profile: Profile, arguments: argparse.Namespace) -> "StepAdvisor":

@@ -33,7 +33,7 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
 
     if arguments.unit != "steps" and arguments.total is None:
         raise ValueError("--unit is that of a --total: give both")
-    if arguments.total is not None and (arguments.rule != "plateau" or arguments.mean_steps or arguments.tolerance):
+    if arguments.total is not None and rule_of(arguments):
         raise ValueError("--total shares out a budget by its own price: it goes with no rule")
     prompts = asked_prompts(arguments)
     advisor = load_advisor(profile, arguments)
@@ -49,7 +49,7 @@ def steps(profile: Profile, arguments: argparse.Namespace) -> int:
         rows = rows.join(found, on="row", how="left").sort("row").drop("row")
         if refused:
             rows = rows.with_columns(pl.exclude("prompt").cast(pl.String).fill_null("-"))
-        by_plateau = arguments.rule == "plateau" and arguments.total is None
+        by_plateau = arguments.rule in (None, "plateau") and arguments.total is None
         labels = {name: info.label for name, info in METRICS.items()} | ({"steps": "t*"} if by_plateau else {})
         show(rows.rename(labels, strict=False))
     say_refused(refused)

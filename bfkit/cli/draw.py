@@ -68,6 +68,8 @@ def _steps(profile: Profile, arguments: argparse.Namespace, prompts: Sequence[st
     from bfkit.sampling.generate import check_prompts, check_steps
 
     if arguments.steps is not None:
+        if asked := [f"--{name.replace('_', '-')}" for name in rule_of(arguments)]:
+            raise ValueError(f"--steps is the same for all, and no rule is asked: leave out {' and '.join(asked)}")
         return dict.fromkeys(range(len(check_prompts(prompts))), check_steps(arguments.steps))
     advisor = load_advisor(profile, arguments)
     refused = refusals(advisor, prompts)

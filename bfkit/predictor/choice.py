@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from bfkit import paper
 
-from .rules import RULES, Curves, check_curves, knob_for, steps_by_plateau
+from .rules import RULES, Curves, Rule, check_curves, knob_for, steps_by_plateau
 
 OFFERED = ("plateau", "threshold", "price")
 UNITS = ("steps", "tflops", "seconds", "joules")  # of a budget that is shared out
@@ -25,9 +25,7 @@ class Choice:
 
     def steps(self, curves: Curves) -> np.ndarray:
         """Steps (N,) of curves (N, T) a metric."""
-        if self.rule == "plateau":
-            return steps_by_plateau(curves, self.knob, self.weights)
-        return RULES[self.rule].steps(curves, self.knob)
+        return _weighted(self.rule, self.weights).steps(curves, self.knob)
 
     def table(self, prompts: Sequence[str], curves: Curves) -> pl.DataFrame:
         """``prompt``, what each metric's curve alone would ask for, and ``steps``, one row a prompt."""
@@ -67,4 +65,10 @@ def choose(
     last = next(iter(curves.values())).shape[1]
     if not math.isfinite(mean_steps) or not 1 <= mean_steps <= last:
         raise ValueError(f"mean steps are a number from 1 to {last}; got {mean_steps:g}")
-    return Choice(rule, knob_for(rule, curves, mean_steps))
+    return Choice(rule, knob_for(_weighted(rule, weights), curves, mean_steps), weights)
+
+
+def _weighted(rule: str, weights: Mapping[str, float]) -> Rule:
+    """The rule, Eq. 7 with these weights."""
+    known = RULES[rule]
+    return known if rule != "plateau" else replace(known, steps=lambda c, shift: steps_by_plateau(c, shift, weights))

@@ -140,9 +140,8 @@ RULES: dict[str, Rule] = {
 }
 
 
-def _bracket(rule: str, curves: Curves, total: int) -> tuple[float, float]:
+def _bracket(known: Rule, curves: Curves, total: int) -> tuple[float, float]:
     """Two knobs next to each other, or the same one: the first spends at most ``total`` steps, the other at least."""
-    known = RULES[rule]
     cheap, dear = known.cheap, known.dear
     least, most = (int(known.steps(curves, knob).sum()) for knob in (cheap, dear))
     if not least <= total <= most:
@@ -158,13 +157,13 @@ def _bracket(rule: str, curves: Curves, total: int) -> tuple[float, float]:
     return cheap, dear
 
 
-def knob_for(rule: str, curves: Curves, mean_steps: float) -> float:
-    """The knob with which a rule of ``RULES`` spends ``mean_steps`` a prompt on these curves, or just less.
+def knob_for(rule: str | Rule, curves: Curves, mean_steps: float) -> float:
+    """The knob with which a rule, or one of ``RULES``, spends ``mean_steps`` a prompt on these curves, or just less.
 
     Raises ValueError for an unknown rule or a mean it cannot spend.
     """
-    _known(rule)
-    return _bracket(rule, curves, _total(curves, mean_steps))[0]
+    known = rule if isinstance(rule, Rule) else _known(rule)
+    return _bracket(known, curves, _total(curves, mean_steps))[0]
 
 
 def at_mean_cost(rule: str, curves: Curves, mean_steps: float) -> np.ndarray:
@@ -175,17 +174,17 @@ def at_mean_cost(rule: str, curves: Curves, mean_steps: float) -> np.ndarray:
     prompts is needed: a price or a threshold that shares out a batch's budget is known before a picture is drawn.
     Raises ValueError for an unknown rule or a mean it cannot spend.
     """
-    _known(rule)
-    total = _total(curves, mean_steps)
-    cheap, dear = (RULES[rule].steps(curves, knob) for knob in _bracket(rule, curves, total))
+    known, total = _known(rule), _total(curves, mean_steps)
+    cheap, dear = (known.steps(curves, knob) for knob in _bracket(known, curves, total))
     way = np.maximum(dear - cheap, 0)
     left = total - cheap.sum() - (np.cumsum(way) - way)
     return cheap + np.clip(left, 0, way)
 
 
-def _known(rule: str) -> None:
+def _known(rule: str) -> Rule:
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}: choose from {', '.join(RULES)}")
+    return RULES[rule]
 
 
 def _total(curves: Curves, mean_steps: float) -> int:

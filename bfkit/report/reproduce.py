@@ -77,10 +77,9 @@ def _settings(
     own = {name: str(Path(path).resolve()) for name, path in tables.items() if path != _shipped(profile, name)}
     settings = {}
     for name, parameters in known.items():
-        offered = {"device": str(device), **FULL.get(name, {}), **own, **given}
-        settings[name] = {"profile": profile.source, "out": str(out)} | {
-            key: value for key, value in offered.items() if key in parameters
-        }
+        always = {"profile": profile.source, "out": str(out), "device": str(device)}
+        offered = {**always, **FULL.get(name, {}), **own, **given}
+        settings[name] = {key: value for key, value in offered.items() if key in parameters}
     return settings
 
 

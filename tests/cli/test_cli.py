@@ -47,6 +47,7 @@ def test_steps_go_by_another_rule_or_share_out_a_total(tmp_path, capsys):
     ("options", "words"),
     [
         (["--total", 50, "--rule", "price"], "--total shares out a budget by its own price: it goes with no rule"),
+        (["--total", 50, "--tolerance", 0], "--total shares out a budget by its own price: it goes with no rule"),
         (["--unit", "seconds"], "--unit is that of a --total: give both"),
         (["--total", 50, "--unit", "joules"], "has measured no joules"),
         (["--tolerance", 0.1], "a tolerance is the loss that the threshold leaves"),

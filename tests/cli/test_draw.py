@@ -57,6 +57,13 @@ def test_each_prompt_is_drawn_in_its_own_steps_from_its_own_seeds(profile, tmp_p
     assert pixels(tmp_path / "sheet.png").shape[0] > 200
 
 
+@pytest.mark.parametrize("option", [("--rule", "price"), ("--mean-steps", 9), ("--tolerance", 0)])
+def test_the_same_steps_for_all_go_with_no_rule(option, tmp_path, capsys):
+    assert run(*PROMPTS, "--steps", 3, *option, "--out", tmp_path / "new") == 2
+    assert f"--steps is the same for all, and no rule is asked: leave out {option[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_what_is_there_is_not_drawn_again_and_another_picture_is_not_overwritten(tmp_path, capsys, monkeypatch):
     assert run(*PROMPTS, "--steps", 2, "--out", tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}

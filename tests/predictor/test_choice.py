@@ -57,6 +57,14 @@ def test_the_plateau_reads_the_weights_it_is_given(typical):
     assert (chosen.steps(typical) == rules.steps_by_plateau(typical, weights=weights)).all()
 
 
+def test_the_mean_steps_of_the_plateau_are_those_of_its_own_weights(typical):
+    weights = dict.fromkeys(paper.METRICS, 0.0) | {"d_sim": 3.0}
+    chosen = asked("plateau", mean_steps=25, weights=weights, typical=typical)
+    own = {name: weight + chosen.knob for name, weight in weights.items()}
+    spent = rules.steps_by_plateau(typical, weights=own)
+    assert (chosen.steps(typical) == spent).all() and 20 < spent.mean() <= 25
+
+
 @pytest.mark.parametrize(
     ("asks", "words"),
     [
