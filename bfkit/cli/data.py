@@ -61,6 +61,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.build import build_dataset, dataset_prompts
     from bfkit.dataset.executors.ray import check_address
     from bfkit.dataset.failures import FILE, failures_in, failures_of
+    from bfkit.dataset.looks import read_looks, with_looks
     from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
@@ -103,7 +104,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     if len(broken):
         print(f"{len(broken):,} broken pictures are left out: which and why stands in {arguments.out / FILE}")
     if arguments.table:
-        rows = read_scores(arguments.out)  # of all parts that are there
+        rows = with_looks(read_scores(arguments.out), read_looks(arguments.out))  # of all parts that are there
         noted = read_metadata(min(arguments.out.glob("shard-*.parquet")))  # this part itself may hold no shard
         noted |= {"hardware": noted_hardware(arguments.out), "failures": failures_in(arguments.out).to_dicts()}
         write_table(rows, arguments.table, noted)

@@ -25,6 +25,7 @@ from bfkit.sampling.conditioning import embed
 from bfkit.sampling.energy import EnergyMeter
 from bfkit.sampling.generate import fitting_batch, sample
 
+from . import looks
 from .measure import measure_prompts
 from .shards import blocks
 from .table import encode_table, read_table
@@ -32,6 +33,7 @@ from .table import encode_table, read_table
 NOT_MEASURED = "not measured"
 PROBE_PROMPT = "a red circle on a white wall"  # words that every stack knows, the miniature's too
 PROBE_STEPS = (1, 2, 9)
+LOOK_WIDTH = 384  # numbers of a look: those of a guided UNet with four latent channels
 PATIENCE = 10  # seconds that the probe's batch may take a step count; a slower device draws fewer pictures, and once
 
 
@@ -114,10 +116,17 @@ def evaluations_a_set(step_counts: Sequence[int]) -> int:
 
 
 def bytes_a_row(profile: Profile, prompts: int) -> float:
-    """Of a shard's parquet file, measured on rows of the miniature's table, as many as such a shard has."""
+    """Of a shard's parquet file, measured on rows of the miniature's table, as many as such a shard has.
+
+    Their looks are random numbers, which take the room that real ones do.
+    """
     each, seeds = blocks(profile)
     table, noted = read_table(Path(PROFILES["mini"].scores))
-    rows = table.head(min(each, prompts) * len(seeds[0]) * len(profile.step_counts))
+    pictures = table.select(looks.PICTURE).unique(maintain_order=True).head(min(each, prompts) * len(seeds[0]))
+    counts = table["steps"].unique().sort().tail(len(profile.step_counts))
+    rows = table.filter(pl.col("steps").is_in(counts.implode())).join(pictures, on=looks.PICTURE, how="semi")
+    shown = looks.listed(torch.randn(len(pictures), LOOK_WIDTH), len(pictures))
+    rows = looks.with_looks(rows, pictures.with_columns(pl.Series(looks.LOOK, shown, looks.SCHEMA[looks.LOOK])))
     return len(encode_table(rows, {**noted, "prompts": rows["prompt"].unique().to_list()})) / len(rows)
 
 

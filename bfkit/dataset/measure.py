@@ -28,6 +28,7 @@ from bfkit.sampling.counting import Evaluations, counting
 from bfkit.sampling.energy import EnergyMeter
 from bfkit.sampling.pixels import to_bytes
 
+from . import looks
 from .failures import SCHEMA as FAILURES
 from .table import ORDER, SCHEMA
 
@@ -129,6 +130,7 @@ def _measure_batch(
         for steps in sorted(profile.step_counts, reverse=True):
             drawn = _draw(pipe, profile, conditioning, steps, count, meter)
             seen = scorer.features(drawn.images)
+            shown = count.look if target is None else None
             if target is None:
                 target, untold = seen, dict.fromkeys(drawn.broken, "the picture that it is compared with is broken")
             scores = scorer.compare(drawn.images, seen, target)
@@ -147,9 +149,12 @@ def _measure_batch(
                 "seconds": drawn.seconds,
                 "tflops": [evals * tflops for evals in drawn.evals],
                 "joules": drawn.joules,
+                looks.LOOK: looks.listed(shown, len(keys)),
             }
             failures = [(*keys[row], steps, reasons[row]) for row in sorted(reasons)]
-            parts.append((pl.DataFrame(rows, SCHEMA)[whole], pl.DataFrame(failures, FAILURES, orient="row")))
+            parts.append(
+                (pl.DataFrame(rows, {**SCHEMA, **looks.SCHEMA})[whole], pl.DataFrame(failures, FAILURES, orient="row"))
+            )
     _PROVEN.add(pipe)
     rows, failures = (pl.concat(frames) for frames in zip(*parts, strict=True))
     return rows, failures

@@ -3,7 +3,7 @@
 import io
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,32 +89,30 @@ def noted_hardware(source: str | Path) -> list[dict[str, str]]:
     return found
 
 
-def read_table(path: Path) -> tuple[pl.DataFrame, dict]:
-    """The rows of one file as they lie there, and its metadata.
+def read_table(path: Path, also: Mapping[str, pl.DataType] | None = None) -> tuple[pl.DataFrame, dict]:
+    """The rows of one file as they lie there, and its metadata; ``also`` are columns wanted beyond those of ``SCHEMA``.
 
     Raises ValueError if the file is damaged, foreign or lacks columns.
     """
     content = _content(path)
     noted = _noted(path, content)
+    wanted = {**SCHEMA, **(also or {})}
     try:
-        frame = pl.read_parquet(io.BytesIO(content))
+        there = pl.read_parquet_schema(io.BytesIO(content))
+        frame = pl.read_parquet(io.BytesIO(content), columns=[name for name in there if name in wanted])
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read ({_first_line(error)}): delete it and run again") from None
-    if missing := [name for name in SCHEMA if name not in (*frame.columns, *LATER)]:
+    lacking = [name for name in wanted if name not in frame.columns]
+    if missing := [name for name in lacking if name in SCHEMA and name not in LATER]:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
-    frame = frame.with_columns(pl.lit(None).alias(name) for name in LATER if name not in frame.columns)
     try:
-        return frame.select(SCHEMA.names()).cast(SCHEMA), noted
+        return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(list(wanted)).cast(wanted), noted
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} has a column of the wrong type ({_first_line(error)})") from None
 
 
-def read_scores(source: str | Path) -> pl.DataFrame:
-    """A score table, from one parquet file or a folder of shards, in the order prompt, seed, steps.
-
-    Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns, or
-    has a value that no measurement gives.
-    """
+def table_files(source: str | Path) -> list[Path]:
+    """The files of a score table: itself, or a folder's shards; FileNotFoundError if there is nothing there."""
     if not str(source):
         raise FileNotFoundError(
             "no score table is named: make one with `bfkit dataset --out FOLDER`, and name it with --scores"
@@ -123,6 +121,16 @@ def read_scores(source: str | Path) -> pl.DataFrame:
     paths = sorted(source.glob("shard-*.parquet")) if source.is_dir() else [source]
     if not paths or not all(path.is_file() for path in paths):
         raise FileNotFoundError(f"no score table at {source}: make one with `bfkit dataset --out {source}`")
+    return paths
+
+
+def read_scores(source: str | Path) -> pl.DataFrame:
+    """A score table, from one parquet file or a folder of shards, in the order prompt, seed, steps.
+
+    Raises FileNotFoundError if there is nothing there, ValueError if a file is damaged, foreign or lacks columns, or
+    has a value that no measurement gives.
+    """
+    paths = table_files(source)
     parts = [read_table(path)[0] for path in paths]
     table = pl.concat(parts)
     _check_rows(table, [path for path, part in zip(paths, parts, strict=True) for _ in range(len(part))])

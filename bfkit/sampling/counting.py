@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from diffusers import DiffusionPipeline
 from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
 
+from .first_look import looking
 from .hooks import replaced
 
 
@@ -41,10 +43,12 @@ class Evaluations:
 
     With ``share_first``, the first evaluation of a sampling is answered from memory where its inputs are those of the
     first sampling, bit for bit: from one seed, every step count begins with the same noise at the same timestep.
+    ``look`` is what that evaluation showed of each picture (``first_look.looking``), None before it.
     """
 
     share_first: bool = False
     made: int = 0
+    look: torch.Tensor | None = None
     _begins: bool = True
     _first: tuple[Any, Any] | None = field(default=None, repr=False)
 
@@ -62,16 +66,19 @@ class Evaluations:
         finally:
             self.share_first = shares
 
-    def evaluate(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call the denoiser, or remember."""
+    def evaluate(
+        self, forward: Callable[..., Any], look: Callable[..., tuple[Any, torch.Tensor]], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call the denoiser, or ``look`` at it, or remember."""
         begins, self._begins = self._begins and self.share_first, False
         if begins and self._first is not None and _same(self._first[0], (args, kwargs)):
             return _copied(self._first[1])
-        inputs = _copied((args, kwargs)) if begins and self._first is None else None
         self.made += 1
-        output = forward(*args, **kwargs)
-        if inputs is not None:
-            self._first = inputs, _copied(output)
+        if not begins or self._first is not None:
+            return forward(*args, **kwargs)
+        inputs = _copied((args, kwargs))
+        output, self.look = look(*args, **kwargs)
+        self._first = inputs, _copied(output)
         return output
 
 
@@ -80,5 +87,6 @@ def counting(pipe: DiffusionPipeline, profile: Profile, share_first: bool = Fals
     """Count the denoiser's evaluations while entered; see ``Evaluations``."""
     module, count = denoiser(pipe, profile), Evaluations(share_first)
     forward = module.forward
-    with replaced(module, "forward", lambda *args, **kwargs: count.evaluate(forward, *args, **kwargs)):
+    look = partial(looking, module, forward, profile.family.two_passes and profile.guidance > 1)
+    with replaced(module, "forward", lambda *args, **kwargs: count.evaluate(forward, look, *args, **kwargs)):
         yield count

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from bfkit import cli, study
+from bfkit.dataset.looks import read_looks
 from bfkit.dataset.table import noted_hardware, read_metadata, read_scores
 from bfkit.devices import hardware
 from bfkit.metrics.registry import METRICS
@@ -100,6 +101,7 @@ def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, 
     rows = read_scores(table)
     assert len(rows) == 2 * len(PROFILES["mini"].seeds) * 2
     assert rows.equals(read_scores(out))
+    assert read_looks(table).equals(read_looks(out)) and len(read_looks(table)) == len(rows) // 2
     assert noted_hardware(table) == noted_hardware(out) == [hardware("cpu")]
     assert f"{len(rows):,} rows" in capsys.readouterr().out
 
@@ -122,6 +124,7 @@ def test_the_ceiling_of_a_table_is_a_table_and_a_sentence(capsys):
     assert "a budget of 500 steps cannot be judged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_calibrate_promises_for_each_rule_what_it_has_measured(capsys):
     assert run("calibrate", "--epsilon", 0.05) == 0
     said = capsys.readouterr().out
@@ -233,6 +236,7 @@ def test_a_damaged_score_table_is_named_and_left_alone(damage, tmp_path, capsys)
     assert path.read_bytes() == before and not (tmp_path / "advisor").exists()
 
 
+@pytest.mark.slow
 def test_the_installed_command_answers_without_a_traceback():
     done = subprocess.run(
         [sys.executable, "-m", "bfkit.cli", "steps", " "], capture_output=True, text=True, timeout=120, check=False

@@ -210,6 +210,7 @@ def test_a_reader_finds_every_picture_and_page_and_moves_the_explorers_slider(no
 
 
 def test_a_folder_with_another_profiles_report_is_refused(notebooks, tmp_path):
+    write_notebook(notebooks, "00_first", body="1 + 1")
     reproduce.run(PROFILES["mini"], tmp_path / "reports", only=["00"])
     other = replace(PROFILES["mini"], name="sd2")
     before = (tmp_path / "reports" / "index.html").read_text()

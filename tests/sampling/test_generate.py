@@ -181,6 +181,7 @@ def test_there_is_one_evaluation_a_step(pipe, random_profile, steps, guidance):
     assert count.made == steps, "it counts only while it is entered"
 
 
+@pytest.mark.slow
 def test_the_papers_twelve_step_counts_take_344_evaluations_instead_of_355(pipe, random_profile):
     conditioning, made = embed(pipe, random_profile, PROMPTS[:1], [0]), []
     with counting(pipe, random_profile, share_first=True) as count:
