@@ -19,7 +19,8 @@ from bfkit.metrics.inception import load_classifier
 from bfkit.metrics.scorer import load_scorer
 from bfkit.models.clip import load_clip
 from bfkit.models.pipelines import load_pipeline
-from bfkit.predictor.advisor import StepAdvisor, train_advisor
+from bfkit.predictor.advisor import StepAdvisor
+from bfkit.predictor.training import train_advisor
 from bfkit.profiles import PROFILES
 from bfkit.report import reproduce
 

@@ -137,7 +137,7 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
 
 def train(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train the curve predictor on 90% of a score table's prompts and report its error on the rest."""
-    from bfkit.predictor.advisor import train_advisor
+    from bfkit.predictor.training import train_advisor
 
     check_numbers(arguments, seed=0, epochs=1)
     check_target(arguments.out, "folder")

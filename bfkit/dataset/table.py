@@ -105,8 +105,9 @@ def read_table(path: Path, also: Mapping[str, pl.DataType] | None = None) -> tup
     lacking = [name for name in wanted if name not in frame.columns]
     if missing := [name for name in lacking if name in SCHEMA and name not in LATER]:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no score table of bfkit")
+    frame = frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(list(wanted))
     try:
-        return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(list(wanted)).cast(wanted), noted
+        return frame.cast(pl.Schema(wanted)), noted
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} has a column of the wrong type ({_first_line(error)})") from None
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from bfkit import paper
-from bfkit.dataset.curves import interpolate
+from bfkit.dataset.curves import ROUNDING, interpolate_losses
 from bfkit.dataset.table import complete_prompts
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.rules import at_mean_cost, at_steps, steps_by_uniform
@@ -25,7 +25,6 @@ from bfkit.stats import interval
 DISTANCE = (
     "d_sim"  # to a picture's own end: never below 0, and so a power of the steps, where the others come to both sides
 )
-ROUNDING = 1e-6  # a distance below this is none
 BUDGETS = (9, 17, 33)
 
 
@@ -132,7 +131,7 @@ def ceilings(frame: pl.DataFrame, budgets: Sequence[float] = BUDGETS) -> pl.Data
     """
     curves, steps = picture_curves(frame)
     losses = lost(curves[DISTANCE], DISTANCE)
-    dense = _between(losses, steps)
+    dense = interpolate_losses(losses, steps)
     rows = []
     for budget in budgets:
         near = [place for place, count in enumerate(steps[:-1]) if budget / 2 <= count <= 2 * budget]
@@ -154,19 +153,6 @@ def ceilings(frame: pl.DataFrame, budgets: Sequence[float] = BUDGETS) -> pl.Data
             for (knows, how), (saved, low, high) in found.items()
         ]
     return pl.DataFrame(rows)
-
-
-def _between(losses: np.ndarray, steps: Sequence[int]) -> np.ndarray:
-    """Losses (..., G) at every step from 1 to the last: straight in logarithms, and to 0 at the last itself.
-
-    A straight line between two drawn counts lies above a power of the steps, by a fifth at 13 between 9 and 17: it
-    would favour whoever stops at the drawn counts, as UNIFORM does.
-    """
-    logs = interpolate(
-        np.log(np.maximum(losses, ROUNDING)), np.log(steps).tolist(), np.log(np.arange(1, steps[-1] + 1))
-    )
-    straight = interpolate(losses, steps)
-    return np.concatenate([np.exp(logs[..., : steps[-2]]), straight[..., steps[-2] :]], axis=-1)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from bfkit.files import write_file
 from bfkit.memory import release
 from bfkit.models.clip import load_clip
 from bfkit.models.hub import is_local
-from bfkit.predictor.advisor import train_advisor
 from bfkit.predictor.model import load_predictors
+from bfkit.predictor.training import train_advisor
 from bfkit.profiles import PROFILES, Profile
 
 from . import recipes

@@ -9,23 +9,24 @@ import numpy as np
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 
 from bfkit import paper
-from bfkit.dataset.curves import dense_curves, long_curves
-from bfkit.dataset.table import read_scores, split_by_prompt
-from bfkit.devices import hardware
+from bfkit.dataset.curves import long_curves
 from bfkit.models.clip import Clip, load_clip
 from bfkit.models.pipelines import calling
 from bfkit.profiles import PROFILES, Profile
-from bfkit.provenance import table_digest
-from bfkit.sampling.generate import check_prompts
+from bfkit.sampling.conditioning import embed
+from bfkit.sampling.generate import check_prompts, drawn_in_parts
+from bfkit.sampling.looked import Looked, go_on, look_at
+from bfkit.sampling.pixels import to_bytes
 
 from .choice import UNITS, choose
-from .model import Predictors, absolute_error, fit_predictors, load_predictors, relative_to, save_predictors
+from .look import PicturePredictor, load_pictures
+from .model import Predictors, load_predictors
 from .rules import at_mean_cost
 
-EXAMPLES = 256  # training prompts that an advisor remembers: what they would spend sets a rule's knob
+PICTURES = "look.safetensors"  # beside the prompts' predictor, where the score table keeps looks
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class StepAdvisor:
     """Predicts the three curves of a prompt and reads off them the steps at which all have gone flat.
 
     ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on; ``costs`` what a step of a picture took
-    of the other ``UNITS`` in the table that it was trained on.
+    of the other ``UNITS`` in the table that it was trained on, which was the ``profile``'s; ``pictures`` reads pictures
+    that were looked at, if that table keeps looks.
     """
 
     clip: Clip
@@ -41,6 +43,8 @@ class StepAdvisor:
     weights: dict[str, float]
     examples: tuple[str, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
+    profile: str = ""
+    pictures: PicturePredictor | None = None
 
     @classmethod
     def from_pretrained(cls, source: str | Path, device: torch.device | str | None = None) -> "StepAdvisor":
@@ -63,7 +67,8 @@ class StepAdvisor:
             raise ValueError(f"{folder / 'config.json'} lacks {' and '.join(missing)}: train the predictor again")
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
-        known = tuple(notes["examples"]), notes.get("costs", {})
+        pictures = load_pictures(folder / PICTURES) if (folder / PICTURES).is_file() else None
+        known = tuple(notes["examples"]), notes.get("costs", {}), notes.get("profile", ""), pictures
         return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), *known)
 
     def refusal(self, prompt: str) -> str | None:
@@ -157,6 +162,7 @@ class StepAdvisor:
         rule: str = "plateau",
         tolerance: float | None = None,
         mean_steps: float | None = None,
+        look: bool | Profile = False,
         **options: object,
     ) -> list[Image]:
         """Pictures of the prompts, each in its own steps, in the order asked.
@@ -164,11 +170,23 @@ class StepAdvisor:
         Prompts of equal steps are drawn together, ``batch`` at a time. ``seeds`` gives each prompt's noise (default 0,
         1, 2, ...); ``rule``, ``tolerance`` and ``mean_steps`` are those of ``steps``; ``options`` go to the pipeline as
         they are (``guidance_scale``, ``height``, ...).
+
+        With ``look`` a picture's steps are chosen after its first evaluation, by what that shows beside the prompt; the
+        evaluation is not made again. Guidance and size are then those of the profile that the advisor was trained for,
+        or of the one that is given for ``look``. Raises ValueError for an advisor that cannot read looks.
         """
+        prompts = self._check(prompts)
+        seeds = list(range(len(prompts))) if seeds is None else list(seeds)
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one seed for each prompt")
+        if look:
+            if options:
+                raise ValueError(f"with a look, pictures are drawn as the profile says: leave out {', '.join(options)}")
+            profile = self._profile() if look is True else look
+            looked = self._look(pipe, profile, prompts, seeds, batch)
+            steps = self._steps_by_looks(prompts, looked, rule, tolerance, mean_steps)
+            return _drawn_on(pipe, profile, looked, steps, batch)
         chosen = self.steps(prompts, rule, tolerance=tolerance, mean_steps=mean_steps)
-        seeds = list(range(len(chosen))) if seeds is None else list(seeds)
-        if len(seeds) != len(chosen):
-            raise ValueError(f"{len(seeds)} seeds for {len(chosen)} prompts: give one seed for each prompt")
         pictures: dict[int, Image] = {}
         groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
         for steps, rows in groups.iter_rows():
@@ -184,39 +202,45 @@ class StepAdvisor:
                     pictures[row] = picture
         return [pictures[row] for row in range(len(chosen))]
 
+    def _profile(self) -> Profile:
+        if self.profile not in PROFILES:
+            raise ValueError(f"the advisor was trained for {self.profile or 'no profile'}: give that profile for look")
+        return PROFILES[self.profile]
 
-def _costs(table: pl.DataFrame) -> dict[str, float]:
-    """What an evaluation of one picture took on average, by each unit that a score table has measured."""
-    made = table.filter(pl.col("evals") > 0)
-    measured = {unit: made.drop_nulls(unit) for unit in UNITS[1:]}
-    each = {unit: pl.col(unit).sum() / pl.col("evals").sum() for unit in measured}
-    return {unit: rows.select(each[unit]).item() for unit, rows in measured.items() if len(rows)}
+    def _look(
+        self, pipe: DiffusionPipeline, profile: Profile, prompts: list[str], seeds: Sequence[int], batch: int
+    ) -> Looked:
+        """Every picture's first evaluation."""
+        conditioning = embed(pipe, profile, prompts, seeds)
+
+        def look(part: Sequence[int]) -> Looked:
+            return look_at(pipe, profile, conditioning.rows(part))
+
+        parts = drawn_in_parts(look, range(len(prompts)), pipe, profile, batch)
+        return Looked.joined(list(parts))
+
+    def _steps_by_looks(
+        self, prompts: list[str], looked: Looked, rule: str, tolerance: float | None, mean_steps: float | None
+    ) -> np.ndarray:
+        """The steps (N,) of pictures that were looked at."""
+        if self.pictures is None:
+            raise ValueError(
+                "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and train "
+                "again"
+            )
+        texts, seen = self.clip.embed_texts(prompts).cpu().numpy(), looked.features.half().float().numpy()
+        chosen = choose(rule, tolerance, mean_steps, self.weights, self.pictures.typical_curves)
+        return chosen.steps(self.pictures(texts, seen))
 
 
-def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:
-    """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
-
-    Prompts are embedded, and the networks trained, on ``device``; what is saved loads on any. Returns what is noted
-    beside it: the numbers of prompts, and the mean absolute error of each metric on those held
-    out. Raises FileNotFoundError or ValueError where the table is not there or is damaged.
-    """
-    training, held_out = split_by_prompt(read_scores(profile.scores))
-    clip = load_clip(profile.clip, device)
-    texts, curves = dense_curves(training)
-    fitted = fit_predictors(clip.embed_texts(texts), curves, profile.predictor, seed)
-    test_texts, measured = dense_curves(held_out)
-    error = absolute_error(fitted(clip.embed_texts(test_texts)), measured)
-    notes = {
-        "profile": profile.name,
-        "scores": table_digest(profile.scores),
-        "clip": relative_to(out, Path(profile.clip)) if Path(profile.clip).is_dir() else profile.clip,
-        "examples": texts[:EXAMPLES],
-        "costs": _costs(training),
-        "training_prompts": len(texts),
-        "held_out_prompts": len(test_texts),
-        "held_out_mae": {name: round(float(values.mean()), 4) for name, values in error.items()},
-        "seed": seed,
-        "hardware": hardware(clip.device),
-    }
-    save_predictors(fitted, out, notes)
-    return notes
+def _drawn_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: np.ndarray, batch: int) -> list[Image]:
+    """Pictures that were looked at, each in its own steps, in their order."""
+    pictures: dict[int, Image] = {}
+    for count in np.unique(steps).tolist():
+        rows = np.flatnonzero(steps == count).tolist()
+        parts = drawn_in_parts(
+            lambda part, count=count: (part, go_on(pipe, profile, looked.rows(part), count)), rows, pipe, profile, batch
+        )
+        for part, images in parts:
+            pictures |= {row: fromarray(pixels) for row, pixels in zip(part, to_bytes(images), strict=True)}
+    return [pictures[row] for row in range(len(steps))]

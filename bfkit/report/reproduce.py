@@ -16,8 +16,9 @@ from bfkit.devices import choose_device
 from bfkit.evaluation import table1
 from bfkit.explorer.page import write_explorer
 from bfkit.extras import extra
-from bfkit.predictor.advisor import StepAdvisor, train_advisor
+from bfkit.predictor.advisor import StepAdvisor
 from bfkit.predictor.model import load_predictors
+from bfkit.predictor.training import train_advisor
 from bfkit.profiles import Profile, get_profile
 from bfkit.provenance import digest, run_key, surroundings, table_digest
 

@@ -24,6 +24,12 @@ class Conditioning:
             {name: _at(rows, index) for name, rows in self.texts.items()}, tuple(self.states[i] for i in index)
         )
 
+    @staticmethod
+    def joined(parts: "Sequence[Conditioning]") -> "Conditioning":
+        """The pictures of several, in order."""
+        texts = {name: torch.cat([part.texts[name] for part in parts]) for name in parts[0].texts}
+        return Conditioning(texts, tuple(state for part in parts for state in part.states))
+
     def in_float32(self) -> "Conditioning":
         """The same texts for a denoiser in float32; the noise, then drawn in float32, is the same but for rounding."""
         texts = {name: rows.float() if rows.is_floating_point() else rows for name, rows in self.texts.items()}
@@ -63,12 +69,12 @@ def embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], see
             relief=lambda: make_room(pipe, profile),
         )
     )
-    joined = {name: torch.cat([part.texts[name] for part in parts]) for name in parts[0].texts}
+    joined = Conditioning.joined(parts)
     if combined:
-        return Conditioning(joined, tuple(state for part in parts for state in part.states))
+        return joined
     rows = [texts.index((prompt, 0)) for prompt in prompts]
     states = tuple(torch.Generator().manual_seed(int(seed)).get_state() for seed in seeds)
-    return Conditioning({name: _at(tensor, rows) for name, tensor in joined.items()}, states)
+    return Conditioning({name: _at(tensor, rows) for name, tensor in joined.texts.items()}, states)
 
 
 def _embed(pipe: DiffusionPipeline, profile: Profile, prompts: Sequence[str], seeds: Sequence[int]) -> Conditioning:

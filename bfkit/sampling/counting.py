@@ -43,14 +43,16 @@ class Evaluations:
 
     With ``share_first``, the first evaluation of a sampling is answered from memory where its inputs are those of the
     first sampling, bit for bit: from one seed, every step count begins with the same noise at the same timestep.
-    ``look`` is what that evaluation showed of each picture (``first_look.looking``), None before it.
+    ``first`` holds them with its output, and ``look`` is what that evaluation showed of each picture
+    (``first_look.looking``); both are None before it.
     """
 
     share_first: bool = False
+    passes: int = 1  # of one evaluation: 2 where guidance evaluates without the words too
     made: int = 0
     look: torch.Tensor | None = None
+    first: tuple[Any, Any] | None = field(default=None, repr=False)
     _begins: bool = True
-    _first: tuple[Any, Any] | None = field(default=None, repr=False)
 
     def take(self) -> int:
         """The evaluations made since the last ``take``; what comes next is the first of another sampling."""
@@ -71,22 +73,23 @@ class Evaluations:
     ) -> Any:
         """Call the denoiser, or ``look`` at it, or remember."""
         begins, self._begins = self._begins and self.share_first, False
-        if begins and self._first is not None and _same(self._first[0], (args, kwargs)):
-            return _copied(self._first[1])
+        if begins and self.first is not None and _same(self.first[0], (args, kwargs)):
+            return _copied(self.first[1])
         self.made += 1
-        if not begins or self._first is not None:
+        if not begins or self.first is not None:
             return forward(*args, **kwargs)
         inputs = _copied((args, kwargs))
         output, self.look = look(*args, **kwargs)
-        self._first = inputs, _copied(output)
+        self.first = inputs, _copied(output)
         return output
 
 
 @contextmanager
 def counting(pipe: DiffusionPipeline, profile: Profile, share_first: bool = False) -> Iterator[Evaluations]:
     """Count the denoiser's evaluations while entered; see ``Evaluations``."""
-    module, count = denoiser(pipe, profile), Evaluations(share_first)
+    passes = 2 if profile.family.two_passes and profile.guidance > 1 else 1
+    module, count = denoiser(pipe, profile), Evaluations(share_first, passes)
     forward = module.forward
-    look = partial(looking, module, forward, profile.family.two_passes and profile.guidance > 1)
+    look = partial(looking, module, forward, passes)
     with replaced(module, "forward", lambda *args, **kwargs: count.evaluate(forward, look, *args, **kwargs)):
         yield count

@@ -44,24 +44,23 @@ def _watched(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 def looking(
-    denoiser: torch.nn.Module, forward: Callable[..., Any], two_passes: bool, *args: Any, **kwargs: Any
+    denoiser: torch.nn.Module, forward: Callable[..., Any], passes: int, *args: Any, **kwargs: Any
 ) -> tuple[Any, Float[torch.Tensor, "n d"]]:
     """An evaluation's own output, and what it shows of each picture: (N, D) float32 on the CPU.
 
-    ``two_passes`` says that the batch holds every picture without its words first, then with them. A compiled forward
+    In two ``passes`` the batch holds every picture without its words first, then with them. A compiled forward
     is passed by, this once: it would not let anybody look inside.
     """
     with _watched(middle(denoiser)) as seen:
         output = getattr(forward, "_torchdynamo_orig_callable", forward)(*args, **kwargs)
-    end = output[0] if isinstance(output, tuple) else output.sample
     with torch.no_grad():
-        shown = _halves(_of_middle(seen[-1]), two_passes)[:1] + _halves(_of_end(end), two_passes)
+        shown = _halves(_of_middle(seen[-1]), passes)[:1] + _halves(_of_end(output[0]), passes)
         return output, torch.cat(shown, dim=1).cpu()
 
 
-def _halves(rows: torch.Tensor, two_passes: bool) -> list[torch.Tensor]:
+def _halves(rows: torch.Tensor, passes: int) -> list[torch.Tensor]:
     """The rows with words, and beside them what the words change, where both were evaluated."""
-    if not two_passes:
+    if passes == 1:
         return [rows]
     without, with_words = rows.chunk(2)
     return [with_words, with_words - without]

@@ -57,23 +57,32 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
 
 
 @torch.inference_mode()
+def denoise(
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, steps: int, output_type: str = "pt"
+) -> torch.Tensor:
+    """What the pipeline draws of one batch in ``steps`` denoising steps, as it returns it: tensors or ``latent``."""
+    output = calling(picture_stage(pipe, profile))(
+        **conditioning.texts,
+        **dict(profile.family.picture_options),
+        num_inference_steps=steps,
+        generator=conditioning.generators(),
+        guidance_scale=profile.guidance,
+        height=profile.image_size,
+        width=profile.image_size,
+        output_type=output_type,
+    )
+    return output.images
+
+
+@torch.inference_mode()
 def sample(
     pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, steps: int
 ) -> Float[torch.Tensor, "n 3 h w"]:
     """One batch of pictures (N, 3, H, W) float32 in [0, 1] on the pipeline's device, in ``steps`` denoising steps."""
     with careful_decoding(pipe, profile):
-        output = calling(picture_stage(pipe, profile))(
-            **conditioning.texts,
-            **dict(profile.family.picture_options),
-            num_inference_steps=steps,
-            generator=conditioning.generators(),
-            guidance_scale=profile.guidance,
-            height=profile.image_size,
-            width=profile.image_size,
-            output_type="pt",
-        )
+        images = denoise(pipe, profile, conditioning, steps)
     low, high = profile.family.value_range
-    return ((output.images.float() - low) / (high - low)).clamp(0, 1)
+    return ((images.float() - low) / (high - low)).clamp(0, 1)
 
 
 def sample_in_float32(

@@ -1,0 +1,85 @@
+"""Pictures looked at before their steps are chosen: the first evaluation is made once, and each goes on from it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from jaxtyping import Float
+
+from bfkit.profiles import Profile
+
+from .conditioning import Conditioning
+from .counting import counting
+from .generate import denoise, sample
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A batch of N pictures whose first evaluation is made: its inputs and output, and what it showed, (N, D)."""
+
+    conditioning: Conditioning
+    features: Float[torch.Tensor, "n d"]
+    first: tuple[Any, Any]
+    passes: int  # of the evaluation, one after the other: 2 where guidance evaluates without the words too
+
+    def rows(self, index: Sequence[int]) -> "Looked":
+        """Some of the pictures."""
+
+        def pick(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+            return torch.cat([half[list(index)] for half in tensors[0].chunk(self.passes)])
+
+        first = _changed([self.first], [self._evaluated()], pick)
+        return Looked(self.conditioning.rows(index), self.features[list(index)], first, self.passes)
+
+    @staticmethod
+    def joined(parts: "Sequence[Looked]") -> "Looked":
+        """The pictures of several batches in order, as if they had been looked at in one."""
+        passes = parts[0].passes
+
+        def join(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+            return torch.cat([tensor.chunk(passes)[number] for number in range(passes) for tensor in tensors])
+
+        first = _changed([part.first for part in parts], [part._evaluated() for part in parts], join)
+        conditioning = Conditioning.joined([part.conditioning for part in parts])
+        return Looked(conditioning, torch.cat([part.features for part in parts]), first, passes)
+
+    def _evaluated(self) -> int:
+        return self.passes * len(self.features)
+
+
+def _changed(
+    nests: Sequence[Any], rows: Sequence[int], change: Callable[[Sequence[torch.Tensor]], torch.Tensor]
+) -> Any:
+    """One nest of arguments from several alike: what ``change`` makes of tensors with so many rows, else the first's.
+
+    A tensor that has as many rows by chance is changed too, and is then not the one that a sampling comes with: that
+    costs it the shared evaluation, and changes no picture.
+    """
+    one = nests[0]
+    if isinstance(one, torch.Tensor):
+        by_row = all(tensor.ndim and len(tensor) == own for tensor, own in zip(nests, rows, strict=True))
+        return change(nests) if by_row else one
+    if isinstance(one, dict):
+        return {key: _changed([nest[key] for nest in nests], rows, change) for key in one}
+    if isinstance(one, list | tuple):
+        return type(one)(_changed(values, rows, change) for values in zip(*nests, strict=True))
+    return one
+
+
+@torch.inference_mode()
+def look_at(pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning) -> Looked:
+    """Make the first evaluation of a batch, the one that every step count begins with, and no other."""
+    with counting(pipe, profile, share_first=True) as count:
+        denoise(pipe, profile, conditioning, 1, "latent")
+    if count.look is None or count.first is None:
+        raise RuntimeError(f"{type(pipe).__name__} has drawn without its {profile.family.denoiser}")
+    return Looked(conditioning, count.look, count.first, count.passes)
+
+
+def go_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: int) -> Float[torch.Tensor, "n 3 h w"]:
+    """The pictures (N, 3, H, W) in so many steps, as ``generate.sample`` draws them, in one evaluation less."""
+    with counting(pipe, profile, share_first=True) as count:
+        count.first = looked.first
+        return sample(pipe, profile, looked.conditioning, steps)
