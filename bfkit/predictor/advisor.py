@@ -175,18 +175,18 @@ class StepAdvisor:
         evaluation is not made again. Guidance and size are then those of the profile that the advisor was trained for,
         or of the one that is given for ``look``. Raises ValueError for an advisor that cannot read looks.
         """
-        prompts = self._check(prompts)
+        chosen = None if look else self.steps(prompts, rule, tolerance=tolerance, mean_steps=mean_steps)
+        prompts = self._check(prompts) if chosen is None else chosen["prompt"].to_list()
         seeds = list(range(len(prompts))) if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one seed for each prompt")
-        if look:
+        if chosen is None:
             if options:
                 raise ValueError(f"with a look, pictures are drawn as the profile says: leave out {', '.join(options)}")
-            profile = self._profile() if look is True else look
+            profile = look if isinstance(look, Profile) else self._profile()
             looked = self._look(pipe, profile, prompts, seeds, batch)
             steps = self._steps_by_looks(prompts, looked, rule, tolerance, mean_steps)
             return _drawn_on(pipe, profile, looked, steps, batch)
-        chosen = self.steps(prompts, rule, tolerance=tolerance, mean_steps=mean_steps)
         pictures: dict[int, Image] = {}
         groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
         for steps, rows in groups.iter_rows():
@@ -210,7 +210,12 @@ class StepAdvisor:
     def _look(
         self, pipe: DiffusionPipeline, profile: Profile, prompts: list[str], seeds: Sequence[int], batch: int
     ) -> Looked:
-        """Every picture's first evaluation."""
+        """Every picture's first evaluation; ValueError where nobody could read it."""
+        if self.pictures is None:
+            raise ValueError(
+                "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and train "
+                "again"
+            )
         conditioning = embed(pipe, profile, prompts, seeds)
 
         def look(part: Sequence[int]) -> Looked:
@@ -223,11 +228,7 @@ class StepAdvisor:
         self, prompts: list[str], looked: Looked, rule: str, tolerance: float | None, mean_steps: float | None
     ) -> np.ndarray:
         """The steps (N,) of pictures that were looked at."""
-        if self.pictures is None:
-            raise ValueError(
-                "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and train "
-                "again"
-            )
+        assert self.pictures is not None, "nobody has looked"
         texts, seen = self.clip.embed_texts(prompts).cpu().numpy(), looked.features.half().float().numpy()
         chosen = choose(rule, tolerance, mean_steps, self.weights, self.pictures.typical_curves)
         return chosen.steps(self.pictures(texts, seen))

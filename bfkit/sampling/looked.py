@@ -1,5 +1,6 @@
 """Pictures looked at before their steps are chosen: the first evaluation is made once, and each goes on from it."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,4 +83,11 @@ def go_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: int)
     """The pictures (N, 3, H, W) in so many steps, as ``generate.sample`` draws them, in one evaluation less."""
     with counting(pipe, profile, share_first=True) as count:
         count.first = looked.first
-        return sample(pipe, profile, looked.conditioning, steps)
+        pictures = sample(pipe, profile, looked.conditioning, steps)
+    if count.made >= steps:
+        warnings.warn(
+            f"the look has cost an evaluation: {type(pipe).__name__} does not begin {steps} steps as it begins one; "
+            "its scheduler's timesteps may begin elsewhere with each count",
+            stacklevel=2,
+        )
+    return pictures

@@ -1,5 +1,7 @@
 """A picture that was looked at goes on from its first evaluation: not one more is made, and it is the same picture."""
 
+from dataclasses import replace
+
 import families
 import pytest
 import torch
@@ -69,3 +71,12 @@ def test_each_picture_keeps_what_it_showed(family):
     parts = [look_at(pipe, profile, conditioning.rows(part)) for part in ([0], [1, 2, 3])]
     torch.testing.assert_close(Looked.joined(parts).features, together.features, atol=1e-4, rtol=1e-3)
     assert torch.equal(together.rows([3, 0]).features, together.features[[3, 0]])
+
+
+def test_where_step_counts_begin_otherwise_the_picture_is_right_and_the_cost_is_told(random_profile):
+    leading = load_pipeline(replace(random_profile, spacing="leading"))
+    one = embed(leading, random_profile, PROMPTS[:1], SEEDS[:1])
+    looked = look_at(leading, random_profile, one)
+    with pytest.warns(UserWarning, match="the look has cost an evaluation: StableDiffusionPipeline does not begin 4"):
+        picture = go_on(leading, random_profile, looked, 4)
+    assert torch.equal(picture, sample(leading, random_profile, one, 4))
