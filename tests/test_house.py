@@ -28,6 +28,7 @@ def test_the_command_runs_where_python_drops_docstrings():
     run("import sys, bfkit.cli\nassert not bfkit.cli.main.__doc__\nsys.exit(bfkit.cli.main(['--help']))", "-OO")
 
 
+@pytest.mark.slow
 def test_torchvision_imports_after_bfkit_whatever_torch_is_installed():
     run("import bfkit, torchvision; from transformers import BloomPreTrainedModel")
 

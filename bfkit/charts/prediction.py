@@ -111,7 +111,7 @@ def scoring_time(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     )
     dash = alt.StrokeDash("metric:N", legend=None, scale=alt.Scale(domain=names, range=[DASHES[n] for n in names]))
     starts = base.transform_filter(alt.datum.side == frame["side"].min())
-    text = starts.mark_text(align="left", dx=8, dy=-9, fontSize=12, fontWeight="bold").encode(text="label:N")
+    text = starts.mark_text(align="left", dx=8, dy=13, fontSize=12, fontWeight="bold").encode(text="label:N")
     layers = (base.mark_line().encode(dash), base.mark_point(filled=True, size=40, opacity=1), text)
     return titled(alt.layer(*layers), title, subtitle).properties(width=400, height=230)
 

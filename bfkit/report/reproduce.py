@@ -34,6 +34,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 FULL = {
     "02_generation": {"pictures": 64},
     "03_metrics": {"pictures": 16},
+    "05_predictor": {"epochs": 40},
     "07_efficiency": {"timed": 8},
     "10_gallery": {"pictures": 6},
 }

@@ -80,6 +80,7 @@ def pictures(folder: Path) -> Path:
     return folder / "pictures.csv"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [ASCII, TYPED], ids=["ascii locale", "ascii terminal"])
 def test_a_study_beyond_ascii_is_built_everywhere(environment, tmp_path):
     design = ("--trials", 2, "--repeats", 0, "--checks", 0, "--practice", 0, "--orders", 2, "--title", "Welches? 🦊")

@@ -306,6 +306,7 @@ def run_short(monkeypatch, owner: type, name: str, error: RuntimeError) -> list[
     return raised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "error"),
     [(CLIPTextModel, "forward", CUBLAS), (UNet2DConditionModel, "forward", SHORT), (AutoencoderKL, "decode", CUDNN),
@@ -330,6 +331,7 @@ def test_a_lack_of_memory_while_loading_changes_no_row(tmp_path, brief, finished
     assert_same_rows(read_scores(tmp_path), read_scores(finished))
 
 
+@pytest.mark.slow
 def test_rows_of_what_fits_are_those_of_a_run_at_that_size(tmp_path, brief, monkeypatch):
     """Bit for bit: nothing of the attempts that failed is left."""
     forward = UNet2DConditionModel.forward

@@ -38,6 +38,12 @@ def rows(own_pipe, scorer, random_profile):
     return measure
 
 
+@pytest.fixture(scope="module")
+def undisturbed(random_profile, scorer) -> pl.DataFrame:
+    """The rows of a run that nothing befalls."""
+    return measure_prompts(load_pipeline(random_profile), scorer, random_profile, PROMPTS, 5, tflops=2.0)[0]
+
+
 def assert_same_rows(first: pl.DataFrame, second: pl.DataFrame, tolerance: float = 2e-4) -> None:
     assert_frame_equal(first.drop("seconds", "look"), second.drop("seconds", "look"), abs_tol=tolerance, rel_tol=0)
     assert_frame_equal(first.select("look"), second.select("look"), abs_tol=1e-3, rel_tol=2e-3)  # kept as halves
@@ -57,20 +63,20 @@ def hold_at_most(pipe, count: int) -> list[int]:
     return tried
 
 
-def test_every_prompt_seed_and_step_count_has_one_row_in_order(rows, random_profile):
-    table = rows()
+def test_every_prompt_seed_and_step_count_has_one_row_in_order(undisturbed, random_profile):
+    table = undisturbed
     assert table.schema == {**SCHEMA, **looks.SCHEMA}
     keys = [(5 + p, PROMPTS[p], s, t) for p in range(3) for s in random_profile.seeds for t in (1, 2, 4)]
     assert table.select("prompt_id", "prompt", "seed", "steps").rows() == keys
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_rows_do_not_depend_on_the_batch(rows, batch):
-    assert_same_rows(rows(batch=batch), rows(batch=4))
+def test_rows_do_not_depend_on_the_batch(rows, undisturbed, batch):
+    assert_same_rows(rows(batch=batch), undisturbed)
 
 
-def test_scores_are_those_of_pictures_drawn_one_step_count_at_a_time(rows, pipe, scorer, random_profile):
-    table = rows().filter(prompt_id=6, seed=1)
+def test_scores_are_those_of_pictures_drawn_one_step_count_at_a_time(undisturbed, pipe, scorer, random_profile):
+    table = undisturbed.filter(prompt_id=6, seed=1)
     target = scorer.features(generate(pipe, [PROMPTS[1]], 4, profile=random_profile, seeds=[1]))
     for steps in (1, 2, 4):
         scores = scorer.score(generate(pipe, [PROMPTS[1]], steps, profile=random_profile, seeds=[1]), target)
@@ -78,23 +84,25 @@ def test_scores_are_those_of_pictures_drawn_one_step_count_at_a_time(rows, pipe,
             assert table.filter(steps=steps)[name][0] == pytest.approx(scores[name].item(), abs=2e-4)
 
 
-def test_evaluations_are_those_really_made_and_cost_what_they_cost(rows):
-    table = rows()
+def test_evaluations_are_those_really_made_and_cost_what_they_cost(undisturbed):
+    table = undisturbed
     made = dict(table.select("steps", "evals").unique().iter_rows())
     assert made == {4: 4, 2: 1, 1: 0}, "all step counts share the first"
     assert table["tflops"].to_list() == [2.0 * evals for evals in table["evals"]]
     assert table.filter(pl.col("steps") > 1)["seconds"].min() > 0
 
 
-def test_each_picture_has_one_look_of_its_own_in_the_row_of_its_target(rows):
-    table = rows()
+def test_each_picture_has_one_look_of_its_own_in_the_row_of_its_target(undisturbed):
+    table = undisturbed
     assert table["look"].is_not_null().to_list() == (table["steps"] == 4).to_list()
     seen = torch.tensor(table["look"].drop_nulls().to_list())
     assert len(seen.unique(dim=0)) == len(seen) == 6, "another prompt or seed shows something else"
 
 
-def test_the_joules_of_a_batch_are_shared_by_its_pictures_and_unknown_where_nothing_counts(rows, monkeypatch):
-    assert rows()["joules"].is_null().all(), "no NVML counts a CPU"
+def test_the_joules_of_a_batch_are_shared_by_its_pictures_and_unknown_where_nothing_counts(
+    rows, undisturbed, monkeypatch
+):
+    assert undisturbed["joules"].is_null().all(), "no NVML counts a CPU"
     ticks = itertools.count(0, 12)  # joules between one reading and the next
     monkeypatch.setattr(energy, "_nvml_counter", lambda _: lambda: float(next(ticks)))
     monkeypatch.setattr(energy, "SHORTEST_WINDOW", 0)
@@ -102,8 +110,7 @@ def test_the_joules_of_a_batch_are_shared_by_its_pictures_and_unknown_where_noth
     assert table["joules"].to_list() == [12 / size for size in (4, 2) for _ in range(size) for _ in range(3)]
 
 
-def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(rows, own_pipe):
-    undisturbed = rows(batch=4)
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(rows, own_pipe, undisturbed):
     tried = hold_at_most(own_pipe, 2)  # one picture with guidance
     assert_same_rows(rows(batch=6), undisturbed)
     assert tried[:3] == [12, 6, 2]
@@ -152,8 +159,9 @@ def failed(own_pipe, scorer, profile) -> tuple[pl.DataFrame, list]:
     return rows, failures.rows()
 
 
-def test_broken_pictures_are_left_out_with_a_reason_and_their_neighbours_stay(own_pipe, scorer, random_profile, rows):
-    undisturbed = rows()
+def test_broken_pictures_are_left_out_with_a_reason_and_their_neighbours_stay(
+    own_pipe, scorer, random_profile, undisturbed
+):
     text = embed(own_pipe, random_profile, [PROMPTS[1]], [0]).texts["prompt_embeds"]
     break_prompt(own_pipe, text, steps=2)
     table, failures = failed(own_pipe, scorer, random_profile)

@@ -216,6 +216,7 @@ def test_what_overflows_is_drawn_in_float32_and_what_stays_broken_spoils_no_neig
     assert_frame_equal(kept.drop("seconds", "evals"), before.drop("seconds", "evals"), abs_tol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["OURS", "DeepCache", "ToMe"])
 def test_a_batch_that_memory_does_not_hold_is_drawn_in_halves_whatever_draws(lab, plans, pairs, targets, name):
     """Also midway through a picture, where a system that remembers would go on with what another batch has left."""

@@ -88,6 +88,7 @@ def test_a_quick_start_plans_draws_trains_and_its_advisor_advises(small, capsys)
     assert 1 <= StepAdvisor.from_pretrained(small / "own" / "advisor").steps("a white and empty wall")["steps"][0] <= 4
 
 
+@pytest.mark.slow
 def test_a_second_run_keeps_to_the_plan_of_the_first(small, capsys):
     assert run("--out", small, "--hours", 0.02, "--plan") == 0
     first = quickstart._read(small)

@@ -69,14 +69,8 @@ def test_the_table_carries_the_configuration_that_made_it():
     assert noted == configuration(MINI)
 
 
-@pytest.mark.parametrize(
-    ("system", "share"),
-    [
-        ("OURS", None),
-        pytest.param("DeepCache", None, marks=pytest.mark.slow),
-        pytest.param("UNIFORM + ToMe", 0.5, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("system", "share"), [("OURS", None), ("DeepCache", None), ("UNIFORM + ToMe", 0.5)])
 def test_rows_of_the_comparison_come_out_again(system, share, mini_scorer, mini_pipe):
     shipped = pl.read_parquet(MINI.systems).filter(pl.col("share").eq_missing(share), system=system, seed=1)
     shipped = shipped.sort("prompt_id").head(3)

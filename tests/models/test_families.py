@@ -143,6 +143,7 @@ def test_a_half_precision_pipeline_draws_in_float32_and_is_then_as_it_was(family
     assert not torch.equal(before, exactly)
 
 
+@pytest.mark.slow
 def test_models_that_take_turns_draw_the_same_pictures_and_only_one_is_on_the_device(family, monkeypatch):
     profile = family[0]
     own = load_pipeline(profile)

@@ -90,6 +90,7 @@ def test_prompt_and_step_decide_a_value_unless_the_ablation_takes_one_away(name)
     assert (curves.diff(dim=1).abs() > 1e-6).all(), "without a step encoding, the LSTM still knows the ends"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_that_reads_the_prompt_beats_the_mean_curve(name):
     train, test = prompts(320, seed=0), prompts(64, seed=1)

@@ -14,10 +14,12 @@ from bfkit.sampling.looked import Looked, go_on, look_at
 PROMPTS = ["a red circle", "three blue stars on a yellow background", "a crowd in a park", "two green squares"]
 SEEDS = [4, 0, 7, 7]
 ROUNDING = 1e-3
+TWINS = ("mini", *families.BUILDERS)
+QUICK = ("mini", "sd3", "flux")  # a UNet, and transformers with two passes and with one
 pytestmark = pytest.mark.filterwarnings("ignore:.*callback_steps.*:FutureWarning")
 
 
-@pytest.fixture(scope="module", params=["mini", *families.BUILDERS])
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in TWINS])
 def family(request, tmp_path_factory, random_profile):
     if request.param == "mini":
         return random_profile, load_pipeline(random_profile)
