@@ -6,9 +6,10 @@ VENV := .venv/.installed
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 TESTS := $(PYTEST) --dist worksteal tests bfkit
 # Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
-NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default notebooks
+NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default
+SLOW_LESSONS := notebooks/10_gallery.ipynb notebooks/12_families.ipynb
 
-.PHONY: help reproduce test test-all lint architecture lab clean
+.PHONY: help reproduce test slow-lessons test-all lint architecture lab clean
 
 help:       ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -19,13 +20,16 @@ help:       ## show this list
 reproduce: $(VENV)  ## run the notebooks; figures and tables go to reports/
 	.venv/bin/bfkit reproduce
 
-test: $(VENV)       ## quick tests, then every notebook
+test: $(VENV)       ## quick tests, then the notebooks but for the slow two
 	$(TESTS)
-	$(NBVAL)
+	$(NBVAL) notebooks $(SLOW_LESSONS:%=--ignore=%)
 
-test-all: $(VENV)   ## the same with the slow tests
+slow-lessons: $(VENV)  ## those two
+	$(NBVAL) $(SLOW_LESSONS)
+
+test-all: $(VENV)   ## all tests, then every notebook
 	$(TESTS) -m ""
-	$(NBVAL)
+	$(NBVAL) notebooks
 
 lint: $(VENV)       ## check style, format, types, and that rooms import downwards only
 	.venv/bin/ruff check .

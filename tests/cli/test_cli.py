@@ -91,6 +91,7 @@ def test_models_given_as_options_are_those_used_and_noted(tmp_path, capsys):
     assert "no score table is named" in capsys.readouterr().err, "the miniature's tells of another CLIP"
 
 
+@pytest.mark.slow
 def test_dataset_writes_shards_and_one_table_and_goes_on_where_it_was(tmp_path, capsys):
     out, table = tmp_path / "shards", tmp_path / "scores.parquet"
     assert run("dataset", "--prompts", 2, "--steps", 1, 2, "--out", out) == 0

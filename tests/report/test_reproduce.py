@@ -69,6 +69,7 @@ def manifest(out: Path) -> dict:
     return json.loads((out / "manifest.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_run_writes_figures_tables_a_page_and_where_each_came_from(notebooks, tmp_path):
     out = tmp_path / "reports"
     page = reproduce.run(PROFILES["mini"], out, parameters={"size": 4})
