@@ -6,6 +6,7 @@ The batch of step i depends on the seed and i alone, so a resumed run sees what 
     python -m bfkit.mini.train                                      # everything, in order
     python -m bfkit.mini.train --only diffusion                     # one part; stop it whenever you like
     python -m bfkit.mini.train --only diffusion --finish            # from where it is: the rate falls, and it ends
+    torchrun --nproc-per-node 2 -m bfkit.mini.train --only diffusion    # two processes share each batch
     python -m bfkit.mini.train --only pipeline --out build/now      # what the checkpoints paint now, as a pipeline
     python -m bfkit.mini.train --start bfkit/mini/weights           # from shipped weights instead of from nothing
 """
@@ -32,11 +33,12 @@ from .train_diffusion import train_diffusion
 from .train_judge import train_judge
 from .train_metrics import train_classifier, train_clip, train_perceptual
 from .train_text import TextAndPicture, train_text
-from .trainer import Stage, read_checkpoint
-from .training_data import Settings
+from .trainer import Stage, join_processes, read_checkpoint
+from .training_data import Settings, shared
 
 WEIGHTS = Path(__file__).parent / "weights"
 PARTS = ("text", "autoencoder", "decoder", "diffusion", "pipeline", "clip", "perceptual", "classifier", "judge")
+SHARED = ("text", "autoencoder", "decoder", "diffusion")  # parts that several processes can train
 Model = TypeVar("Model", AutoencoderKL, CLIPTextModel)
 
 CARD = """# {title}
@@ -162,8 +164,7 @@ def make_autoencoder(run: Run) -> None:
 
 
 def make_decoder(run: Run) -> None:
-    vae, _ = load_autoencoder(run)
-    report = train_decoder(vae, run.settings, run.work, run.device, run.finish)
+    report = train_decoder(load_autoencoder(run)[0], run.settings, run.work, run.device, run.finish)
     print(f"decoder: {report['held_out_psnr_db']:.2f} dB")
 
 
@@ -237,7 +238,11 @@ def main() -> None:
     parser.add_argument("--finish", action="store_true", help="let the rate fall from the checkpoint on, and end")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    run = Run(Settings(seed=given.seed), given.work, given.out, torch.device(given.device), given.start, given.finish)
+    processes = join_processes()
+    if processes > 1 and given.only not in SHARED:
+        parser.error(f"several processes train one part that is only a checkpoint: --only {', '.join(SHARED)}")
+    settings = shared(Settings(seed=given.seed), given.only, processes)
+    run = Run(settings, given.work, given.out, torch.device(given.device), given.start, given.finish)
     train(run, given.only)
 
 

@@ -1,6 +1,7 @@
 """How the painter learns: a UNet takes the noise out of encoded scenes, told by a frozen text encoder."""
 
 import hashlib
+import os
 import random
 from pathlib import Path
 from typing import cast
@@ -61,7 +62,7 @@ class LatentPool:
             "latents": (torch.cat(latents).float() * self.vae.config["scaling_factor"]).half().cpu().contiguous(),
             "tokens": ids.view(BLOCK, WORDINGS, -1).to(torch.uint8),
         }
-        temporary = path.with_suffix(".tmp")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")  # other processes may be at the same block
         save_file(block, temporary)
         temporary.replace(path)
         return block

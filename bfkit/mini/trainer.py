@@ -1,4 +1,8 @@
-"""The one training loop of the miniature: seeded, resumable after a kill, stopped at any time, on CPU or CUDA."""
+"""The one training loop of the miniature: seeded, resumable after a kill, stopped at any time, on CPU or CUDA.
+
+Under ``torchrun`` several processes share each batch and mean their gradients. On two CPU cores two of one thread each
+(OMP_NUM_THREADS=1) took 104 pictures a second where one of two threads took 44: threads of OpenMP wait for each other.
+"""
 
 import json
 import os
@@ -9,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -98,6 +103,21 @@ def _lay_out(model: nn.Module, device: torch.device, memory_format: torch.memory
     return model.to(device, memory_format=memory_format)  # pyright: ignore[reportCallIssue]  missing from torch's overloads
 
 
+def join_processes() -> int:
+    """How many processes share each batch: those that ``torchrun`` has started, or this one alone."""
+    if dist.is_torchelastic_launched() and not dist.is_initialized():
+        dist.init_process_group("gloo")
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _mean_gradients(trained: list[nn.Parameter], processes: int) -> None:
+    gradients = [p.grad for p in trained if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient)).div_(processes)
+
+
 def fit(
     name: str,
     model: nn.Module,
@@ -113,8 +133,11 @@ def fit(
     Without a checkpoint it starts from the weights that ``model`` has, moments at rest. ``finish`` runs the last
     ``stage.cool`` steps now, from where the checkpoint is, into a checkpoint of their own, so that the training can be
     continued later as if it had not been finished. Leaves the averaged weights in ``model`` if the stage averages.
+    Of several processes each gets numbers of its own for ``step``, and a generator by them; the first one writes.
     Returns the last losses, seconds, steps and pictures seen.
     """
+    processes = join_processes()
+    rank = dist.get_rank() if processes > 1 else 0
     path = work / f"{name}.safetensors"
     work.mkdir(parents=True, exist_ok=True)
     _lay_out(model, device, torch.channels_last).train()
@@ -136,19 +159,26 @@ def fit(
         stage = replace(stage, steps=history.get("end", start + stage.cool))
         path = ending
     began, saved, running = time.monotonic(), time.monotonic(), dict(history["losses"])
-    spent, seen = history["seconds"], history.get("pictures", start * stage.batch) - start * stage.batch
-    bar = tqdm(range(start, stage.steps), desc=name, initial=start, total=stage.steps, mininterval=10.0)
+    spent, seen = (
+        history["seconds"],
+        history.get("pictures", start * stage.batch * processes) - start * stage.batch * processes,
+    )
+    bar = tqdm(range(start, stage.steps), desc=name, initial=start, total=stage.steps, mininterval=10.0,
+               disable=rank > 0)  # fmt: skip
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        number = step * processes + rank
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
         with low_precision(device), sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
-            losses = loss(step, generator)
+            losses = loss(number, generator)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise FloatingPointError(f"{name}: the loss is not finite at step {step}; lower its rate ({stage.rate})")
         optimizer.zero_grad(set_to_none=True)
         total.backward()
+        if processes > 1:
+            _mean_gradients(trained, processes)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         if average:
@@ -157,9 +187,13 @@ def fit(
         if step % 20 == 0 or step + 1 == stage.steps:
             running = {key: round(0.9 * running.get(key, v.item()) + 0.1 * v.item(), 5) for key, v in losses.items()}
             bar.set_postfix(running)
-        if time.monotonic() - saved > SAVE_EVERY or step + 1 == stage.steps:
+        if rank == 0 and (time.monotonic() - saved > SAVE_EVERY or step + 1 == stage.steps):
             saved = time.monotonic()
-            history = {"seconds": spent + saved - began, "losses": running, "pictures": seen + (step + 1) * stage.batch}
+            history = {
+                "seconds": spent + saved - began,
+                "losses": running,
+                "pictures": seen + (step + 1) * stage.batch * processes,
+            }
             if finish:
                 history["end"] = stage.steps
             parts = {"model": model.state_dict(), "average": average, "moments": _moments(optimizer)}

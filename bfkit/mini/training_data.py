@@ -26,11 +26,19 @@ class Settings:
     judge: Stage = Stage(steps=8_000, batch=64, rate=1.5e-3, average=0.995, cool=600)
     diffusion: Stage = Stage(steps=60_000, batch=64, rate=6e-4, average=0.999, warm=300, cool=3_000)
     scenes: int = 500_000  # that the painter learns from at most; it starts with the first few and gets fresh ones
-    first_scenes: int = 4_000
-    fresh_scenes: int = 16  # a step
+    first_scenes: int = 80_000
+    fresh_scenes: int = 1  # a step and process
     centred: float = 0.5  # share of noise levels drawn about log-SNR 0 instead of evenly over the timesteps
     immiscible: bool = True  # noise is dealt to the pictures of a batch so that it moves them least (arXiv 2406.12303)
     compiled: bool = True  # the painter's network, by torch.compile
+
+
+def shared(settings: Settings, part: str | None, processes: int) -> Settings:
+    """The settings with one part's batches divided among processes."""
+    if part is None or processes == 1:
+        return settings
+    stage: Stage = getattr(settings, part)
+    return replace(settings, **{part: replace(stage, batch=stage.batch // processes)})
 
 
 def fresh_scenes(step: int, batch: int, seed: int, detailed: bool = False) -> list[world.Scene]:

@@ -1,13 +1,16 @@
 """The training loop learns, averages, and ends at the same weights whether or not it was interrupted."""
 
 import itertools
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from bfkit.mini.trainer import Stage, fit, learning_rate
+from bfkit.mini.trainer import Stage, fit, learning_rate, read_checkpoint
 
 CPU = torch.device("cpu")
 STAGES = {
@@ -233,3 +236,44 @@ def test_a_training_without_a_checkpoint_starts_from_the_weights_it_is_given(tmp
     before = task.model.weight.detach().clone()
     task.run(tmp_path)
     assert torch.equal(task.seen[0], before)
+
+
+SHARED = """
+import sys
+from pathlib import Path
+import torch
+from bfkit.mini.trainer import Stage, fit
+
+torch.manual_seed(0)
+model = torch.nn.Linear(3, 1)
+
+
+def loss(number, generator):
+    inputs = torch.randn(8, 3, generator=generator)
+    return {"squares": (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()}
+
+
+fit("line", model, loss, Stage(steps=20, batch=8, rate=0.05), 3, Path(sys.argv[1]), torch.device("cpu"))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_that_sees_both_their_batches(tmp_path):
+    (tmp_path / "shared.py").write_text(SHARED)
+    alone = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | {"OMP_NUM_THREADS": "1"}
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "shared.py", tmp_path]
+    subprocess.run([sys.executable, *command], env=alone, check=True, capture_output=True, timeout=300)
+    step, history, parts = read_checkpoint(tmp_path / "line.safetensors")
+    assert (step, history["pictures"]) == (20, 20 * 8 * 2)
+
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1)
+
+    def loss(step: int, _: torch.Generator) -> dict[str, torch.Tensor]:
+        own = [torch.Generator().manual_seed(3 * 1_000_003 + 2 * step + rank) for rank in (0, 1)]
+        inputs = torch.cat([torch.randn(8, 3, generator=generator) for generator in own])
+        return {"squares": (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()}
+
+    fit("line", model, loss, Stage(steps=20, batch=16, rate=0.05), 3, tmp_path / "one", CPU)
+    for name, values in model.state_dict().items():
+        torch.testing.assert_close(parts["model"][name], values, atol=1e-5, rtol=1e-5)
