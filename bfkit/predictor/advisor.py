@@ -22,8 +22,8 @@ from bfkit.sampling.looked import Looked, go_on, look_at
 from bfkit.sampling.pixels import to_bytes
 
 from .choice import UNITS, choose
-from .look import PicturePredictor, load_pictures
 from .model import Predictors, load_predictors
+from .picture_curves import PicturePredictor, load_pictures
 from .rules import at_mean_cost
 
 PICTURES = "look.safetensors"  # beside the prompts' predictor, where the score table keeps looks
@@ -34,8 +34,8 @@ class StepAdvisor:
     """Predicts the three curves of a prompt and reads off them the steps at which all have gone flat.
 
     ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on; ``costs`` what a step of a picture took
-    of the other ``UNITS`` in the table that it was trained on, which was the ``profile``'s; ``pictures`` reads pictures
-    that were looked at, if that table keeps looks.
+    of the other ``UNITS`` in the table that it was trained on, which was the ``profile``'s; ``picture_predictor``
+    reads pictures that were looked at, if that table keeps looks.
     """
 
     clip: Clip
@@ -44,7 +44,7 @@ class StepAdvisor:
     examples: tuple[str, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     profile: str = ""
-    pictures: PicturePredictor | None = None
+    picture_predictor: PicturePredictor | None = None
 
     @classmethod
     def from_pretrained(cls, source: str | Path, device: torch.device | str | None = None) -> "StepAdvisor":
@@ -211,7 +211,7 @@ class StepAdvisor:
         self, pipe: DiffusionPipeline, profile: Profile, prompts: list[str], seeds: Sequence[int], batch: int
     ) -> Looked:
         """Every picture's first evaluation; ValueError where nobody could read it."""
-        if self.pictures is None:
+        if self.picture_predictor is None:
             raise ValueError(
                 "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and train "
                 "again"
@@ -228,10 +228,10 @@ class StepAdvisor:
         self, prompts: list[str], looked: Looked, rule: str, tolerance: float | None, mean_steps: float | None
     ) -> np.ndarray:
         """The steps (N,) of pictures that were looked at."""
-        assert self.pictures is not None, "nobody has looked"
+        assert self.picture_predictor is not None, "nobody has looked"
         texts, seen = self.clip.embed_texts(prompts).cpu().numpy(), looked.features.half().float().numpy()
-        chosen = choose(rule, tolerance, mean_steps, self.weights, self.pictures.typical_curves)
-        return chosen.steps(self.pictures(texts, seen))
+        chosen = choose(rule, tolerance, mean_steps, self.weights, self.picture_predictor.typical_curves)
+        return chosen.steps(self.picture_predictor(texts, seen))
 
 
 def _drawn_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: np.ndarray, batch: int) -> list[Image]:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -16,8 +15,8 @@ from bfkit.provenance import table_digest
 
 from .advisor import PICTURES
 from .choice import UNITS
-from .look import PicturePredictor, fit_pictures, save_pictures
 from .model import absolute_error, fit_predictors, relative_to, save_predictors
+from .picture_curves import PicturePredictor, fit_pictures, save_pictures
 
 EXAMPLES = 256  # training prompts that an advisor remembers: what they would spend sets a rule's knob
 
@@ -33,10 +32,10 @@ def _costs(table: pl.DataFrame) -> dict[str, float]:
 def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.device | str | None = None) -> dict:
     """Train the curve predictor on 90% of the prompts of ``profile.scores`` and save it in the folder ``out``.
 
-    Where the table keeps looks, ``look.fit_pictures`` learns from those prompts' pictures too. All is computed on
-    ``device``; what is saved loads on any. Returns what is noted beside it: the numbers of prompts, and the mean
-    absolute error of each metric on those held out. Raises FileNotFoundError or ValueError where the table is not there
-    or is damaged.
+    Where the table keeps looks, ``picture_curves.fit_pictures`` learns from those prompts' pictures too. All is
+    computed on ``device``; what is saved loads on any. Returns what is noted beside it: the numbers of prompts, and the
+    mean absolute error of each metric on those held out. Raises FileNotFoundError or ValueError where the table is not
+    there or is damaged.
     """
     training, held_out = split_by_prompt(read_scores(profile.scores))
     clip = load_clip(profile.clip, device)
@@ -72,7 +71,8 @@ def _pictures(training: pl.DataFrame, looks: pl.DataFrame, clip: Clip) -> tuple[
         return None
     pictures = both.unique(PICTURE).join(looks, on=PICTURE).sort(PICTURE)
     texts = pictures["prompt"].unique(maintain_order=True).to_list()
-    rows = [texts.index(text) for text in pictures["prompt"]]
-    seen = np.array(pictures["look"].to_list())
+    place = {text: row for row, text in enumerate(texts)}
+    rows = [place[text] for text in pictures["prompt"]]
+    seen = pictures["look"].explode().to_numpy().reshape(len(pictures), -1)
     predictor, told = fit_pictures(clip.embed_texts(texts).cpu().numpy()[rows], seen, both)
     return predictor, round(told, 4)

@@ -1,8 +1,8 @@
 """What the denoiser shows at its first evaluation, before a picture's steps are chosen: a few hundred numbers.
 
 Every step count begins with that evaluation, so what it shows costs nothing. It is looked at in two places: in the
-middle of the network, where its view is widest, and at its end, as a coarse picture; and where guidance evaluates
-without the words too, at what the words change of that picture.
+middle of the network, where its view is widest (if its class names one), and at its end, as a coarse picture; and where
+guidance evaluates without the words too, at what the words change of that picture.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,18 +17,16 @@ CHANNELS = 128  # of the middle, at most: wider ones are averaged in groups
 GRID = 4  # the end is averaged to so many by so many
 
 
-def middle(denoiser: torch.nn.Module) -> torch.nn.Module:
-    """The block halfway through a UNet or a transformer; ValueError, naming the class, where there is none."""
+def middle(denoiser: torch.nn.Module) -> torch.nn.Module | None:
+    """The block halfway through a UNet or a transformer; None where a class of another make names none."""
     if (block := getattr(denoiser, "mid_block", None)) is not None:
         return block
     blocks = getattr(denoiser, "transformer_blocks", ())
-    if not len(blocks):
-        raise ValueError(f"{type(denoiser).__name__} has neither a mid_block nor transformer_blocks to look at")
-    return blocks[len(blocks) // 2]
+    return blocks[len(blocks) // 2] if len(blocks) else None
 
 
 @contextmanager
-def _watched(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+def _watched(module: torch.nn.Module | None) -> Iterator[list[torch.Tensor]]:
     """What a module returns while entered; of several tensors the last, which is the picture's in every family."""
     seen: list[torch.Tensor] = []
 
@@ -36,11 +34,12 @@ def _watched(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
         tensors = [output] if isinstance(output, torch.Tensor) else [o for o in output if isinstance(o, torch.Tensor)]
         seen.append(tensors[-1].detach())
 
-    handle = module.register_forward_hook(note)
+    handle = module.register_forward_hook(note) if module is not None else None
     try:
         yield seen
     finally:
-        handle.remove()
+        if handle is not None:
+            handle.remove()
 
 
 def looking(
@@ -54,7 +53,7 @@ def looking(
     with _watched(middle(denoiser)) as seen:
         output = getattr(forward, "_torchdynamo_orig_callable", forward)(*args, **kwargs)
     with torch.no_grad():
-        shown = _halves(_of_middle(seen[-1]), passes)[:1] + _halves(_of_end(output[0]), passes)
+        shown = [_halves(_of_middle(view), passes)[0] for view in seen[:1]] + _halves(_of_end(output[0]), passes)
         return output, torch.cat(shown, dim=1).cpu()
 
 
@@ -74,7 +73,7 @@ def _positions(view: torch.Tensor) -> torch.Tensor:
 def _of_middle(view: torch.Tensor) -> torch.Tensor:
     """Each channel's mean and spread over the picture: (N, 2C), of at most ``CHANNELS``."""
     rows = _positions(view).flatten(2)
-    statistics = torch.stack([rows.mean(dim=2), rows.std(dim=2)], dim=1)
+    statistics = torch.stack([rows.mean(dim=2), rows.std(dim=2, correction=0)], dim=1)
     if rows.shape[1] > CHANNELS:
         statistics = F.adaptive_avg_pool1d(statistics, CHANNELS)
     return statistics.flatten(1)

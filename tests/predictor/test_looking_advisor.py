@@ -39,10 +39,10 @@ def advisor(profile, tmp_path_factory) -> StepAdvisor:
 @pytest.fixture(scope="module")
 def decided(advisor) -> StepAdvisor:
     """The same, with an opinion: random weights tell of no picture that it will take longer."""
-    assert advisor.pictures is not None
-    weight = np.random.default_rng(0).normal(size=(len(advisor.pictures.mean), 1))
-    pictures = replace(advisor.pictures, weight=np.repeat(3 * weight / len(weight) ** 0.5, 3, axis=1))
-    return replace(advisor, pictures=pictures)
+    assert advisor.picture_predictor is not None
+    weight = np.random.default_rng(0).normal(size=(len(advisor.picture_predictor.mean), 1))
+    pictures = replace(advisor.picture_predictor, weight=np.repeat(3 * weight / len(weight) ** 0.5, 3, axis=1))
+    return replace(advisor, picture_predictor=pictures)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
@@ -68,7 +68,7 @@ def test_what_a_look_cannot_do_is_one_sentence(advisor, profile):
     with pytest.raises(ValueError, match="pictures are drawn as the profile says: leave out guidance_scale"):
         advisor.generate(pipe, PROMPTS[0], look=profile, guidance_scale=2.0)
     with pytest.raises(ValueError, match="this advisor cannot read looks: its score table keeps none"):
-        replace(advisor, pictures=None).generate(pipe, PROMPTS[0], look=profile)
+        replace(advisor, picture_predictor=None).generate(pipe, PROMPTS[0], look=profile)
     with pytest.raises(ValueError, match="it is another pipeline's, or guidance is on in one place alone"):
         advisor.generate(pipe, PROMPTS[0], look=replace(profile, guidance=1.0))
 
@@ -78,4 +78,4 @@ def test_an_advisor_trained_again_without_looks_reads_none(profile, tmp_path):
     assert (tmp_path / "look.safetensors").is_file()
     write_table(read_scores(profile.scores), tmp_path / "scores.parquet", {})
     train_advisor(replace(profile, scores=str(tmp_path / "scores.parquet")), tmp_path)
-    assert StepAdvisor.from_pretrained(tmp_path).pictures is None
+    assert StepAdvisor.from_pretrained(tmp_path).picture_predictor is None

@@ -40,7 +40,7 @@ def test_the_miniatures_look_is_the_middles_means_and_spreads_and_the_end_on_a_g
     side = end.shape[-1] // 4
     expected = [
         *(inside[:, c].flatten(1).mean(1) for c in range(inside.shape[1])),
-        *(inside[:, c].flatten(1).std(1) for c in range(inside.shape[1])),
+        *(inside[:, c].flatten(1).std(1, correction=0) for c in range(inside.shape[1])),
     ]
     for picture in (end, end - without):
         for c in range(picture.shape[1]):
@@ -73,11 +73,16 @@ def test_a_compiled_denoiser_is_looked_into_too(random_profile):
     torch.testing.assert_close(look(compiled, random_profile), look(plain, random_profile), atol=1e-5, rtol=1e-4)
 
 
-def test_a_denoiser_without_a_middle_is_named():
-    with pytest.raises(ValueError, match="Linear has neither a mid_block nor transformer_blocks to look at"):
-        middle(torch.nn.Linear(2, 2))
+def test_of_a_denoiser_whose_middle_nobody_knows_the_end_alone_is_looked_at(random_profile, monkeypatch):
+    pipe = load_pipeline(random_profile)
+    whole = look(pipe, random_profile)
+    monkeypatch.setattr("bfkit.sampling.first_look.middle", lambda _: None)
+    ends = look(pipe, random_profile)
+    assert ends.shape == (3, 2 * 4 * 16) and torch.equal(ends, whole[:, -ends.shape[1] :])
+    assert middle(torch.nn.Linear(2, 2)) is None
 
 
 def test_nothing_is_left_behind_in_the_denoiser(pipe, random_profile):
     look(pipe, random_profile)
-    assert not middle(denoiser(pipe, random_profile))._forward_hooks
+    block = middle(denoiser(pipe, random_profile))
+    assert block is not None and not block._forward_hooks

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bfkit.predictor import rules
-from bfkit.predictor.look import fit_pictures, load_pictures, save_pictures
+from bfkit.predictor.picture_curves import fit_pictures, load_pictures, save_pictures
 
 STEPS = (1, 2, 3, 5, 9, 17, 33, 65, 129)
 PROMPTS, SEEDS, TEXT, LOOK = 120, 4, 3, 5

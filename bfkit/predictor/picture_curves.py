@@ -4,7 +4,7 @@ Ridge regression of the logarithm of the D-SIM loss, the one metric that is a di
 has not learnt of a picture is luck; its curve is the mean over that luck, which is what a rule spends steps by.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +58,28 @@ class PicturePredictor:
         return {METRIC: interpolate_losses(losses, self.steps.tolist()).clip(0, 1)}
 
 
-def _ridge(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (F, G) and bias (G,) of standardised inputs (N, F) to targets (N, G)."""
-    bias = targets.mean(axis=0)
-    inner = inputs.T @ inputs + penalty * len(inputs) * np.eye(inputs.shape[1])
-    return np.linalg.solve(inner, inputs.T @ (targets - bias)), bias
+@dataclass(frozen=True)
+class _Sums:
+    """What ridge regression needs of rows: how many, and sums of inputs (F,), of targets (G,) and of their products."""
+
+    count: int = 0
+    inputs: np.ndarray | float = 0.0
+    targets: np.ndarray | float = 0.0
+    squares: np.ndarray | float = 0.0
+    products: np.ndarray | float = 0.0
+
+    @staticmethod
+    def of(inputs: np.ndarray, targets: np.ndarray) -> "_Sums":
+        return _Sums(len(inputs), inputs.sum(axis=0), targets.sum(axis=0), inputs.T @ inputs, inputs.T @ targets)
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def ridge(self, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+        """Weight (F, G) and bias (G,)."""
+        bias = np.asarray(self.targets / self.count)
+        inner = self.squares + penalty * self.count * np.eye(len(np.asarray(self.inputs)))
+        return np.linalg.solve(inner, self.products - np.outer(self.inputs, bias)), bias
 
 
 def fit_pictures(
@@ -83,14 +100,15 @@ def fit_pictures(
     inputs = (inputs - mean) / spread
     known, place = np.unique(prompts, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(np.arange(len(known)) % FOLDS)[place]
-    guessed = {penalty: np.empty_like(logs) for penalty in PENALTIES}
-    for penalty, guess in guessed.items():
-        for out in range(FOLDS):
-            weight, bias = _ridge(inputs[fold != out], logs[fold != out], penalty)
-            guess[fold == out] = inputs[fold == out] @ weight + bias
-    left = {penalty: ((guess - logs) ** 2).mean(axis=0) for penalty, guess in guessed.items()}
+    parts = [_Sums.of(inputs[fold == number], logs[fold == number]) for number in range(FOLDS)]
+    left = {penalty: np.zeros(logs.shape[1]) for penalty in PENALTIES}
+    for number in range(FOLDS):
+        others, within = sum(parts[:number] + parts[number + 1 :], start=_Sums()), fold == number
+        for penalty in PENALTIES:
+            weight, bias = others.ridge(penalty)
+            left[penalty] += ((inputs[within] @ weight + bias - logs[within]) ** 2).sum(axis=0) / len(logs)
     best = min(PENALTIES, key=lambda penalty: left[penalty].mean())
-    weight, bias = _ridge(inputs, logs, best)
+    weight, bias = sum(parts, start=_Sums()).ridge(best)
     bias = bias + left[best] / 2  # the mean of what is log-normal about its logarithm
     some = np.random.default_rng(seed).permutation(len(inputs))[:TYPICAL]
     found = PicturePredictor(steps, mean, spread, weight, bias, inputs[some] @ weight + bias)
