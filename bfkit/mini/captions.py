@@ -14,7 +14,9 @@ CORNERS = {(0, 0): "in the center", (-1, 0): "on the left", (1, 0): "on the righ
            (0, 1): "at the bottom", (-1, -1): "in the top left corner", (1, -1): "in the top right corner",
            (-1, 1): "in the bottom left corner", (1, 1): "in the bottom right corner"}  # fmt: skip
 PEOPLE = ("a crowd", "a crowd of people", "a crowd of colorful people", "many people")
-CROWD_FRAMES = ("a crowd of {things}", "{many} {things}", "a crowd of many {things}", "{many} small {things}")
+CROWD_FRAMES = ("a crowd of {things}", "{many} {things}", "a crowd of many {things}")
+PLACED = {False: {"single": 0.4, "list": 0.2}, True: {"single": 1.0, "list": 1.0}}  # how often places are said
+LONG = ("list", 3)  # would be cut off by the text encoder
 RELATIONS = {"left": ("to the left of", "left of"), "right": ("to the right of", "right of"), "above": ("above",),
              "below": ("below", "under")}  # fmt: skip
 GROUND_WORDS: dict[str, tuple[tuple[str, str], ...]] = {  # each ground's names, plain and said to be empty
@@ -86,7 +88,21 @@ def _describe_crowd(things: Sequence[Thing], rng: random.Random) -> str:
     return rng.choice(CROWD_FRAMES).format(many=many, things=f"{color}{plural}")
 
 
-def _describe_things(scene: Scene, rng: random.Random) -> str:
+def _third(share: float) -> int | None:
+    """-1 left or top, 0 in the middle, 1 right or bottom; None where one could say two things."""
+    off = abs(share - 0.5)
+    if 0.09 <= off <= 0.14:
+        return None
+    return 0 if off < 0.09 else 1 if share > 0.5 else -1
+
+
+def corner(thing: Thing) -> str:
+    """Where a thing is, in words; empty where one could say two things."""
+    column, row = _third(thing.x), _third(thing.y)
+    return "" if column is None or row is None else CORNERS[column, row]
+
+
+def _describe_things(scene: Scene, rng: random.Random, detailed: bool) -> str:
     things = scene.things
     if scene.arrangement == "crowd":
         return _describe_crowd(things, rng)
@@ -99,25 +115,26 @@ def _describe_things(scene: Scene, rng: random.Random) -> str:
         one, other = (_article(f"{thing.color} {_name(thing, rng)}") for thing in things)
         return f"{one} {relation} {other}"
     phrases = []
+    placed = rng.random() < PLACED[detailed].get(scene.arrangement, 0.0) and (scene.arrangement, len(things)) != LONG
     kinds = dict.fromkeys((thing.shape, thing.color) for thing in things)
     for kind in kinds:
         group = [thing for thing in things if (thing.shape, thing.color) == kind]
         count, color = len(group), group[0].color
         phrase = f"{_size_word(group, rng)}{color} {_name(group[0], rng, plural=count > 1)}"
-        phrases.append(_article(phrase) if count == 1 else f"{NUMBERS[count]} {phrase}")
-    text = _join(phrases)
-    if scene.arrangement == "single" and rng.random() < 0.4:
-        column, row = (round((c - 0.5) / 0.23) for c in (things[0].x, things[0].y))
-        text += " " + CORNERS[max(-1, min(1, column)), max(-1, min(1, row))]
-    return text
+        phrase = _article(phrase) if count == 1 else f"{NUMBERS[count]} {phrase}"
+        phrases.append(f"{phrase} {place}" if placed and (place := corner(group[0])) else phrase)
+    return _join(phrases)
 
 
-def describe(scene: Scene, rng: random.Random) -> str:
-    """One of the scene's captions, drawn by ``rng``; every word of it is true of the scene."""
+def describe(scene: Scene, rng: random.Random, detailed: bool = False) -> str:
+    """One of the scene's captions, drawn by ``rng``; every word of it is true of the scene.
+
+    A ``detailed`` one says where things are wherever words suffice: what a painter learns most from.
+    """
     ground, empty = _describe_ground(scene.ground, rng)
     if not scene.things:
         return rng.choice(EMPTY_FRAMES).format(ground=ground, empty=empty)
-    things = _describe_things(scene, rng)
+    things = _describe_things(scene, rng, detailed)
     plural = len(scene.things) > 1 and not things.startswith(("a ", "an "))
     on = "in" if scene.ground.kind in ("park", "meadow", "night") else "on"
     return rng.choice(FRAMES).format(things=things, ground=ground, on=on, are="are" if plural else "is")

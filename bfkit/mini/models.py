@@ -30,6 +30,7 @@ from .scene import GROUNDS, SHAPE_NAMES
 
 IMAGE_SIZE = 64
 LATENT_CHANNELS = 4
+UNET_WIDTHS = (32, 64, 128)  # at 16 x 16, 8 x 8 and 4 x 4
 TEXT_LENGTH = 32  # tokens, the two end marks included
 SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<start>", "eos_token": "<end>"}
 NOISE_SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}  # Stable Diffusion's
@@ -84,7 +85,7 @@ def build_text_encoder() -> CLIPTextModel:
             vocab_size=len(tokenizer),
             hidden_size=128,
             intermediate_size=512,
-            num_hidden_layers=3,
+            num_hidden_layers=4,
             num_attention_heads=4,
             max_position_embeddings=TEXT_LENGTH,
             projection_dim=128,
@@ -94,15 +95,15 @@ def build_text_encoder() -> CLIPTextModel:
 
 
 def build_unet() -> UNet2DConditionModel:
-    """The denoiser: attention to the text at 8 x 8 and 4 x 4, plain convolutions at 16 x 16."""
-    heads: dict[str, Any] = {"attention_head_dim": (2, 4, 8)}  # of which diffusers' hints allow one
+    """The denoiser: attention to itself and to the text at 16 x 16, 8 x 8 and 4 x 4."""
+    heads: dict[str, Any] = {"attention_head_dim": (1, 2, 4)}  # their number; diffusers' hints allow one for all
     return UNet2DConditionModel(
         sample_size=IMAGE_SIZE // 4,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(32, 64, 128),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        block_out_channels=UNET_WIDTHS,
         **heads,
         layers_per_block=1,
         cross_attention_dim=128,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from .scene import COLORS, MAX_DECOR, Ground, Scene, Thing
+from .scene import COLORS, MAX_DECOR, SKY, Ground, Scene, Thing, second_tone, shade
 
 
 def _half_planes(x: torch.Tensor, y: torch.Tensor, angles: Iterable[float], offset: float) -> torch.Tensor:
@@ -38,10 +38,21 @@ def _heart(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.minimum(lobes, body)
 
 
+def _limb(x: torch.Tensor, y: torch.Tensor, start: tuple[float, float], end: tuple[float, float]) -> torch.Tensor:
+    """Distance to a line from ``start`` to ``end``."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    along = (((x - start[0]) * dx + (y - start[1]) * dy) / (dx * dx + dy * dy)).clamp(0, 1)
+    return torch.hypot(x - start[0] - along * dx, y - start[1] - along * dy)
+
+
 def _person(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    head = torch.hypot(x, y + 0.62) - 0.36
-    shoulders = torch.hypot(x, y - 0.22) - 0.48
-    return torch.minimum(head, torch.minimum(shoulders, _box(x, y - 0.61, 0.48, 0.39)))
+    """A head, a body, two arms held out and two legs apart."""
+    side = x.abs()
+    head = torch.hypot(x, y + 0.68) - 0.29
+    body = _limb(x, y, (0.0, -0.10), (0.0, 0.20)) - 0.30
+    arms = _limb(side, y, (0.22, -0.22), (0.70, 0.10)) - 0.13
+    legs = _limb(side, y, (0.18, 0.30), (0.34, 0.84)) - 0.15
+    return torch.stack([head, body, arms, legs]).amin(0)
 
 
 # signed distances (negative inside) to unit shapes about the origin; x to the right, y down
@@ -90,10 +101,10 @@ def _draw_grounds(grounds: Sequence[Ground], size: int, device: torch.device) ->
         rows = []
         for ground in grounds:
             names = ground.colors or ("white",)
-            rgb = torch.tensor(COLORS[names[min(index, len(names) - 1)]])
-            if index == 1 and len(names) == 1:  # a one-coloured pattern: its second tone is lighter, or darker if light
-                rgb = rgb * 0.75 if rgb.mean() > 0.8 else rgb * 0.55 + 0.45
-            rows.append(rgb)
+            rgb = COLORS[names[min(index, len(names) - 1)]]
+            if index == 1 and len(names) == 1:
+                rgb = shade(rgb) if ground.kind == "textured" else second_tone(rgb)
+            rows.append(torch.tensor(rgb))
         return torch.stack(rows).to(device).view(-1, 3, 1, 1)
 
     tilt = column(rng.choice([0.0, math.pi / 2, math.pi / 4, -math.pi / 4]) for rng in rngs)
@@ -116,23 +127,19 @@ def _draw_grounds(grounds: Sequence[Ground], size: int, device: torch.device) ->
         rows = [i for i, k in enumerate(kinds) if k == kind]
         mix[rows] = value[rows]
     first, second = color(0), color(1)
-    textured = torch.tensor([k == "textured" for k in kinds], device=device).view(-1, 1, 1, 1)
-    second = torch.where(textured, first * 0.62 + 0.06, second)
     picture = first + (second - first) * mix.unsqueeze(1)
 
-    def paint(kind: set[str], above: tuple[float, ...], below: tuple[float, ...], rough: float) -> None:
-        rows = [i for i, k in enumerate(kinds) if k in kind]
+    for kind, rough in (("park", 0.16), ("meadow", 0.16), ("beach", 0.06)):
+        rows = [i for i, k in enumerate(kinds) if k == kind]
         if rows:
-            top, bottom = (torch.tensor(c, device=device).view(1, 3, 1, 1) for c in (above, below))
+            top, bottom = (torch.tensor(c, device=device).view(1, 3, 1, 1) for c in SKY[kind])
             land = _ramp(y - horizon[rows], size).unsqueeze(1)
             ground = bottom * (1 + rough * relief[rows].unsqueeze(1))
             picture[rows] = top * (1 - land) + ground * land
 
-    paint({"park", "meadow"}, (0.62, 0.82, 0.97), (0.32, 0.68, 0.28), 0.16)
-    paint({"beach"}, (0.30, 0.62, 0.90), (0.93, 0.83, 0.58), 0.06)
     night = [i for i, k in enumerate(kinds) if k == "night"]
     if night:
-        deep, low = (torch.tensor(c, device=device).view(1, 3, 1, 1) for c in ((0.03, 0.03, 0.14), (0.15, 0.14, 0.36)))
+        deep, low = (torch.tensor(c, device=device).view(1, 3, 1, 1) for c in SKY["night"])
         picture[night] = deep + (low - deep) * y.unsqueeze(1)
     return picture.clamp(0, 1)
 
@@ -143,11 +150,11 @@ def _decor(ground: Ground) -> list[Thing]:
     if ground.kind == "meadow":
         colors = ("red", "yellow", "white", "pink", "purple", "orange")
         return [
-            Thing("circle", rng.choice(colors), rng.random(), rng.uniform(0.55, 1.0), 0.022) for _ in range(MAX_DECOR)
+            Thing("circle", rng.choice(colors), rng.random(), rng.uniform(0.55, 1.0), 0.028) for _ in range(MAX_DECOR)
         ]
     if ground.kind == "night":
         return [
-            Thing("circle", "white", rng.random(), rng.random(), rng.uniform(0.008, 0.016)) for _ in range(MAX_DECOR)
+            Thing("circle", "white", rng.random(), rng.random(), rng.uniform(0.010, 0.022)) for _ in range(MAX_DECOR)
         ]
     return []
 

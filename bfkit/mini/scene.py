@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-COLORS: dict[str, tuple[float, float, float]] = {
+RGB = tuple[float, float, float]
+COLORS: dict[str, RGB] = {
     "white": (0.96, 0.96, 0.95),
     "black": (0.08, 0.08, 0.09),
     "gray": (0.55, 0.55, 0.56),
@@ -30,10 +31,35 @@ SHAPES: dict[str, tuple[tuple[str, str], ...]] = {  # shape: its names, each (si
 SHAPE_NAMES = tuple(SHAPES)
 GROUNDS = ("plain", "gradient", "striped", "checkered", "textured", "beach", "park", "meadow", "night")
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
-CROWD = 9  # from this many things on, a caption says "crowd" instead of a number
-MAX_THINGS = 16
+CROWD = 8  # from this many things on, a caption says "crowd" instead of a number
+MAX_THINGS = 9
 MAX_DECOR = 14
-SMALL, LARGE = 0.11, 0.20  # radii, as a share of the picture's side, below and above which a caption may say so
+SMALL, LARGE = 0.14, 0.28  # radii, as a share of the picture's side, below and above which a caption may say so
+SKY: dict[str, tuple[RGB, RGB]] = {  # of the grounds that are places: the colour above and the colour below
+    "beach": ((0.30, 0.62, 0.90), (0.93, 0.83, 0.58)),
+    "park": ((0.62, 0.82, 0.97), (0.32, 0.68, 0.28)),
+    "meadow": ((0.62, 0.82, 0.97), (0.32, 0.68, 0.28)),
+    "night": ((0.03, 0.03, 0.14), (0.15, 0.14, 0.36)),
+}
+
+
+def second_tone(color: RGB) -> RGB:
+    """The other tone of a pattern in one colour: lighter, or darker where the colour is light."""
+    light = sum(color) / 3 > 0.8
+    red, green, blue = (c * 0.75 if light else c * 0.55 + 0.45 for c in color)
+    return red, green, blue
+
+
+def shade(color: RGB) -> RGB:
+    """The darkest tone of a rough wall of that colour."""
+    red, green, blue = (c * 0.62 + 0.06 for c in color)
+    return red, green, blue
+
+
+def _between(first: RGB, last: RGB, share: float) -> RGB:
+    """The colour that lies ``share`` of the way from one to another."""
+    red, green, blue = (a + (b - a) * share for a, b in zip(first, last, strict=True))
+    return red, green, blue
 
 
 @dataclass(frozen=True)
@@ -55,6 +81,18 @@ class Ground:
     colors: tuple[str, ...] = ()
     seed: int = 0
 
+    @property
+    def tones(self) -> tuple[RGB, ...]:
+        """The colours that it is painted in, as values; a gradient's in five places."""
+        if self.kind in SKY:
+            return SKY[self.kind]
+        own = [COLORS[name] for name in self.colors]
+        if self.kind == "gradient":
+            return tuple(_between(own[0], own[-1], i / 4) for i in range(5))
+        if self.kind == "textured":
+            return (own[0], shade(own[0]))
+        return (*own, second_tone(own[0])) if self.kind in ("striped", "checkered") and len(own) == 1 else tuple(own)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -67,7 +105,7 @@ class Scene:
 
     @property
     def complexity(self) -> float:
-        """Things + distinct kinds of things + the ground's detail: 0 for an empty wall, about 30 for a crowded park."""
+        """Things + distinct kinds of things + the ground's detail: 0 for an empty wall, about 20 for a crowded park."""
         detail = {"plain": 0, "gradient": 1, "striped": 2, "checkered": 3, "textured": 3, "beach": 2, "park": 3}
         kinds = {(thing.shape, thing.color) for thing in self.things}
         return len(self.things) + len(kinds) + detail.get(self.ground.kind, 4)

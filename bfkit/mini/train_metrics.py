@@ -17,7 +17,7 @@ from .trainer import fit
 from .training_data import HELD_OUT_SEED, Settings, fresh_scenes, spoil
 
 
-def train_clip(settings: Settings, work: Path, device: torch.device) -> tuple[CoCa, dict]:
+def train_clip(settings: Settings, work: Path, device: torch.device, finish: bool = False) -> tuple[CoCa, dict]:
     """CoCa's two losses: contrastive between pictures and captions, and the caption's next word given the picture."""
     model, stage, tokenizer = models.build_clip(), settings.clip, models.build_tokenizer()
 
@@ -37,7 +37,7 @@ def train_clip(settings: Settings, work: Path, device: torch.device) -> tuple[Co
             "caption": 2 * F.cross_entropy(words, output["labels"], ignore_index=model.pad_id),
         }
 
-    report = fit("clip", model, loss, stage, settings.seed, work, device)
+    report = fit("clip", model, loss, stage, settings.seed, work, device, finish)
     with torch.inference_mode():
         scenes = world.sample_scenes(1024, HELD_OUT_SEED)
         images = world.draw(scenes, device=device) * 2 - 1
@@ -64,7 +64,9 @@ def _edit(scene: world.Scene, rng: random.Random) -> world.Scene:
     return replace(scene, things=tuple(things if kind == "drop" else [*things[:index], thing, *things[index:]]))
 
 
-def train_perceptual(settings: Settings, work: Path, device: torch.device) -> tuple[PerceptualEmbedder, dict]:
+def train_perceptual(
+    settings: Settings, work: Path, device: torch.device, finish: bool = False
+) -> tuple[PerceptualEmbedder, dict]:
     """Triplets as in NIGHTS: a reference and two variations; the one with fewer changes must come out nearer.
 
     The further variation carries all changes of the nearer one and more, so that the judgement is known.
@@ -94,7 +96,7 @@ def train_perceptual(settings: Settings, work: Path, device: torch.device) -> tu
         gap = F.cosine_similarity(reference, near) - F.cosine_similarity(reference, far)
         return {"hinge": F.relu(0.05 - gap.float()).mean()}  # the margin of DreamSim's training
 
-    report = fit("perceptual", model, loss, stage, settings.seed, work, device)
+    report = fit("perceptual", model, loss, stage, settings.seed, work, device, finish)
     with torch.inference_mode():
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
         reference, near, far = triplets(world.sample_scenes(1024, HELD_OUT_SEED), generator)
@@ -109,7 +111,9 @@ def scene_class(scene: world.Scene) -> int:
     return models.CLASSES.index((scene.ground.kind, main.shape if main else "nothing"))
 
 
-def train_classifier(settings: Settings, work: Path, device: torch.device) -> tuple[PerceptualEmbedder, dict]:
+def train_classifier(
+    settings: Settings, work: Path, device: torch.device, finish: bool = False
+) -> tuple[PerceptualEmbedder, dict]:
     """Cross-entropy over the kinds of scenes: for the inception score, in the place of ImageNet's Inception-v3."""
     model, stage = models.build_classifier(), settings.classifier
 
@@ -121,7 +125,7 @@ def train_classifier(settings: Settings, work: Path, device: torch.device) -> tu
         logits = model.embed(spoil(world.draw(scenes, device=device), generator))
         return {"class": F.cross_entropy(logits.float(), labels(scenes))}
 
-    report = fit("classifier", model, loss, stage, settings.seed, work, device)
+    report = fit("classifier", model, loss, stage, settings.seed, work, device, finish)
     with torch.inference_mode():
         scenes = world.sample_scenes(1024, HELD_OUT_SEED)
         found = model.embed(world.draw(scenes, device=device)).argmax(dim=1)

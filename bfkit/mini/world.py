@@ -5,12 +5,13 @@ Scenes range from "a white and empty wall" to "a colorful park with a crowd". ``
 itself check what a caption claims: how many things, of which colour, where.
 """
 
+import math
 import random
 from dataclasses import replace
 
 from .captions import VOCABULARY, describe, unknown_words, words
 from .render import draw
-from .scene import COLORS, CROWD, GROUNDS, MAX_THINGS, SHAPE_NAMES, SHAPES, Ground, Scene, Thing
+from .scene import COLORS, CROWD, GROUNDS, MAX_THINGS, RGB, SHAPE_NAMES, SHAPES, Ground, Scene, Thing
 
 __all__ = [
     "COLORS", "GROUNDS", "SHAPES", "SHAPE_NAMES", "VOCABULARY", "Ground", "Scene", "Thing", "captioned_scenes",
@@ -20,7 +21,8 @@ __all__ = [
 
 def _sample_ground(rng: random.Random) -> Ground:
     kind = rng.choices(GROUNDS, weights=(30, 12, 14, 10, 10, 6, 7, 5, 6))[0]
-    first, second = rng.sample(list(COLORS), 2)
+    first = rng.choice(list(COLORS))
+    second = rng.choice([name for name in COLORS if _stands_out(name, (COLORS[first],))])
     colors = {
         "plain": (first,),
         "gradient": (first, second),
@@ -31,15 +33,14 @@ def _sample_ground(rng: random.Random) -> Ground:
     return Ground(kind, colors, rng.randrange(2**31))
 
 
-def _free_colors(ground: Ground) -> list[str]:
+def _stands_out(color: str, tones: tuple[RGB, ...]) -> bool:
+    """Whether a colour can be told from every tone of a ground (black from brown is the nearest pair that can)."""
+    return all(math.dist(COLORS[color], tone) > 0.34 for tone in tones)
+
+
+def free_colors(ground: Ground) -> list[str]:
     """Colour names that stand out from the ground."""
-    taken = set(ground.colors) | {
-        "beach": {"yellow", "orange"},
-        "park": {"green"},
-        "meadow": {"green"},
-        "night": {"black"},
-    }.get(ground.kind, set())
-    return [name for name in COLORS if name not in taken]
+    return [name for name in COLORS if name not in ground.colors and _stands_out(name, ground.tones)]
 
 
 def _place(rng: random.Random, count: int, cells: int, radius: tuple[float, float]) -> list[tuple[float, float, float]]:
@@ -57,7 +58,7 @@ def _place(rng: random.Random, count: int, cells: int, radius: tuple[float, floa
 
 def _kinds(rng: random.Random, ground: Ground, count: int) -> list[tuple[str, str]]:
     """``count`` distinct (shape, colour) pairs."""
-    colors = _free_colors(ground)
+    colors = free_colors(ground)
     kinds: list[tuple[str, str]] = []
     while len(kinds) < count:
         kind = (rng.choice(SHAPE_NAMES), rng.choice(colors))
@@ -70,44 +71,45 @@ def _sample_things(rng: random.Random, ground: Ground, arrangement: str) -> tupl
     if arrangement == "empty":
         return ()
     if arrangement == "single":
-        radius = rng.choice([rng.uniform(0.08, 0.105), rng.uniform(0.13, 0.18), rng.uniform(0.22, 0.32)])
-        x, y = (rng.choice([0.27, 0.5, 0.73]) for _ in range(2))
-        x, y = (min(max(c + rng.uniform(-0.04, 0.04), radius), 1 - radius) for c in (x, y))
+        radius, reach = rng.choice([
+            (rng.uniform(0.12, 0.138), 0.30), (rng.uniform(0.19, 0.25), 0.24), (rng.uniform(0.31, 0.40), 0.0)
+        ])  # fmt: skip
+        x, y = (0.5 + reach * rng.choice([-1, 0, 1]) + rng.uniform(-0.04, 0.04) for _ in range(2))
+        x, y = (min(max(c, radius), 1 - radius) for c in (x, y))
         return (Thing(*_kinds(rng, ground, 1)[0], x, y, radius),)
     if arrangement == "relation":
         first, second = _kinds(rng, ground, 2)
-        near, far = rng.uniform(0.24, 0.30), rng.uniform(0.70, 0.76)
+        near, far = rng.uniform(0.24, 0.28), rng.uniform(0.72, 0.76)
         across = rng.uniform(0.4, 0.6)
-        r1, r2 = rng.uniform(0.12, 0.19), rng.uniform(0.12, 0.19)
+        r1, r2 = rng.uniform(0.17, 0.22), rng.uniform(0.17, 0.22)
         ends = [(near, far), (far, near)][rng.randrange(2)]
         if rng.random() < 0.5:
             return (Thing(*first, ends[0], across, r1), Thing(*second, ends[1], across + rng.uniform(-0.05, 0.05), r2))
         return (Thing(*first, across, ends[0], r1), Thing(*second, across + rng.uniform(-0.05, 0.05), ends[1], r2))
     if arrangement == "list":
         kinds = _kinds(rng, ground, rng.choice([2, 3, 3]))
-        places = _place(rng, len(kinds), 2, (0.13, 0.20))
+        places = _place(rng, len(kinds), 2, (0.17, 0.22))
         return tuple(Thing(*kind, *place) for kind, place in zip(kinds, places, strict=True))
     if arrangement == "groups":
-        counts = [rng.randint(2, 6)] if rng.random() < 0.55 else [rng.randint(2, 4), rng.randint(2, 4)]
+        counts = [rng.randint(2, 6)] if rng.random() < 0.55 else [rng.randint(2, 3), rng.randint(2, 3)]
         kinds = [kind for kind, n in zip(_kinds(rng, ground, len(counts)), counts, strict=True) for _ in range(n)]
-        small = rng.random() < 0.35
-        places = _place(rng, len(kinds), 3, (0.075, 0.10) if small else (0.12, 0.15))
+        places = _place(rng, len(kinds), 3, (0.14, 0.16))
         rng.shuffle(places)
         return tuple(Thing(*kind, *place) for kind, place in zip(kinds, places, strict=True))
     # a crowd: one shape or many, one colour or many
     count = rng.randint(CROWD, MAX_THINGS)
-    colors = _free_colors(ground)
+    colors = free_colors(ground)
     variety = rng.choices(["people", "mixed", "shape", "color", "same"], weights=(30, 30, 15, 12, 13))[0]
     shape, color = rng.choice(SHAPE_NAMES), rng.choice(colors)
     things = []
-    for x, y, radius in _place(rng, count, 4, (0.085, 0.115)):
+    for x, y, radius in _place(rng, count, 3, (0.13, 0.16)):
         own_shape = {"people": "person", "mixed": rng.choice(SHAPE_NAMES), "color": rng.choice(SHAPE_NAMES)}
         own_color = rng.choice(colors) if variety in ("people", "mixed", "shape") else color
         things.append(Thing(own_shape.get(variety, shape), own_color, x, y, radius))
     return tuple(things)
 
 
-ARRANGEMENTS = {"empty": 10, "single": 27, "relation": 12, "list": 14, "groups": 19, "crowd": 18}
+ARRANGEMENTS = {"empty": 10, "single": 30, "relation": 12, "list": 15, "groups": 19, "crowd": 14}
 
 
 def sample_scenes(count: int, seed: int) -> list[Scene]:
@@ -137,7 +139,7 @@ def _ends() -> tuple[Scene, Scene]:
     """An empty wall and a crowded park."""
     rng, park = random.Random(0), Ground("meadow", seed=0)
     people = tuple(
-        Thing("person", rng.choice(_free_colors(park)), *place) for place in _place(rng, CROWD + 3, 4, (0.085, 0.115))
+        Thing("person", rng.choice(free_colors(park)), *place) for place in _place(rng, MAX_THINGS, 3, (0.13, 0.16))
     )
     return (
         Scene(Ground("plain", ("white",)), caption="a white and empty wall"),

@@ -1,13 +1,16 @@
 """The training loop learns, averages, and ends at the same weights whether or not it was interrupted."""
 
 import itertools
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from bfkit.mini.trainer import Stage, fit
+from bfkit.mini.trainer import Stage, fit, learning_rate, read_checkpoint
 
 CPU = torch.device("cpu")
 STAGES = {
@@ -189,3 +192,88 @@ def test_the_checkpoint_holds_float_tensors_by_name_and_no_pickle(tmp_path):
     names = load_file(tmp_path / "line.safetensors").keys()
     assert {name.split("/")[0] for name in names} == {"model", "average", "moments"}
     assert [path.name for path in tmp_path.iterdir()] == ["line.safetensors"]
+
+
+def test_the_rate_rises_stays_and_falls_in_the_last_steps():
+    stage = Stage(steps=100, batch=1, rate=2.0, warm=10, cool=20)
+    rates = [learning_rate(stage, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
+    assert set(rates[10:81]) == {2.0}
+    assert rates[80:] == pytest.approx([2.0 * (20 - i) / 20 for i in range(20)])
+
+
+def test_a_training_can_be_finished_early_and_still_go_on_as_if_it_had_not(tmp_path, frequent_checkpoints):
+    stage = Stage(steps=60, batch=16, rate=0.05, warm=5, cool=10)
+    undisturbed, stopped, resumed = Task(stage), Task(stage, killed_at=30), Task(stage)
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed.run(tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        stopped.run(tmp_path)
+    before = (tmp_path / "line.safetensors").read_bytes()
+
+    finished = Task(stage)
+    report = fit("line", finished.model, finished.loss, stage, 0, tmp_path, CPU, finish=True)
+    assert len(finished.seen) == 10
+    assert report["steps"] == min(finished.seen) + 10
+    assert (tmp_path / "line.safetensors").read_bytes() == before
+    again = Task(stage, killed_at=0)
+    fit("line", again.model, again.loss, stage, 0, tmp_path, CPU, finish=True)
+    assert_same_weights(finished.model, again.model)
+
+    resumed.run(tmp_path)
+    assert_same_weights(undisturbed.model, resumed.model)
+
+
+def test_pictures_are_counted_over_batches_of_different_sizes(tmp_path):
+    first = Task(Stage(steps=10, batch=16, rate=0.05))
+    assert first.run(tmp_path)["pictures"] == 160
+    second = Task(Stage(steps=15, batch=32, rate=0.05))
+    assert second.run(tmp_path)["pictures"] == 320
+
+
+def test_a_training_without_a_checkpoint_starts_from_the_weights_it_is_given(tmp_path):
+    task = Task(Stage(steps=1, batch=16, rate=0.0))
+    before = task.model.weight.detach().clone()
+    task.run(tmp_path)
+    assert torch.equal(task.seen[0], before)
+
+
+SHARED = """
+import sys
+from pathlib import Path
+import torch
+from bfkit.mini.trainer import Stage, fit
+
+torch.manual_seed(0)
+model = torch.nn.Linear(3, 1)
+
+
+def loss(number, generator):
+    inputs = torch.randn(8, 3, generator=generator)
+    return {"squares": (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()}
+
+
+fit("line", model, loss, Stage(steps=20, batch=8, rate=0.05), 3, Path(sys.argv[1]), torch.device("cpu"))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_that_sees_both_their_batches(tmp_path):
+    (tmp_path / "shared.py").write_text(SHARED)
+    alone = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | {"OMP_NUM_THREADS": "1"}
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tmp_path / "shared.py", tmp_path]
+    subprocess.run([sys.executable, *command], env=alone, check=True, capture_output=True, timeout=300)
+    step, history, parts = read_checkpoint(tmp_path / "line.safetensors")
+    assert (step, history["pictures"]) == (20, 20 * 8 * 2)
+
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1)
+
+    def loss(step: int, _: torch.Generator) -> dict[str, torch.Tensor]:
+        own = [torch.Generator().manual_seed(3 * 1_000_003 + 2 * step + rank) for rank in (0, 1)]
+        inputs = torch.cat([torch.randn(8, 3, generator=generator) for generator in own])
+        return {"squares": (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()}
+
+    fit("line", model, loss, Stage(steps=20, batch=16, rate=0.05), 3, tmp_path / "one", CPU)
+    for name, values in model.state_dict().items():
+        torch.testing.assert_close(parts["model"][name], values, atol=1e-5, rtol=1e-5)

@@ -141,7 +141,7 @@ def test_colour_words_are_the_colours_of_ground_and_things(scenes):
 def test_crowds_are_many_and_only_crowds_are_called_so(scenes):
     for scene in scenes:
         said = re.search(r"\b(crowd|many|lots)\b", scene.caption) is not None
-        assert said == (len(scene.things) >= 9), scene.caption
+        assert said == (len(scene.things) >= 8), scene.caption
 
 
 def test_relation_words_agree_with_positions(scenes):
@@ -194,7 +194,7 @@ def test_words_for_sizes_agree_with_radii(scenes):
             found = re.search(rf"\b(small|tiny|little|large|big|huge) {color} {name}\b", scene.caption)
             if found:
                 small = found[1] in ("small", "tiny", "little")
-                assert max(radii) < 0.12 if small else min(radii) > 0.19, scene.caption
+                assert max(radii) < 0.14 if small else min(radii) > 0.28, scene.caption
                 seen[small] += 1
     assert len(seen) == 2
 
