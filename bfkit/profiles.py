@@ -99,6 +99,7 @@ class Profile:
     revision: str = ""  # of the pipeline on the hub: a commit, tag or branch; "" is the newest
     variant: str = ""  # of the pipeline's files, such as "fp16"
     classifier: str = ""  # the inception score's: a folder, or "" for torch-fidelity's Inception-v3
+    judge: str = ""  # the miniature's, which tells whether a picture shows what was asked: a folder
     family: Family = STABLE_DIFFUSION
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the scorer stay in float32
     scorer_tf32: bool = False  # on a GPU, let the scorer multiply with TF32's 10 bits of mantissa instead of 23
@@ -149,6 +150,7 @@ PROFILES: dict[str, Profile] = {
         image_size=64,
         guidance=3.0,
         classifier=str(WEIGHTS / "classifier"),
+        judge=str(WEIGHTS / "judge"),
         captions="world",
         l_snr="laplacian_snr",  # of the readings, the one that moves steadily with this stack's steps: notebook 03
         prompts=608,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bfkit.predictor.choice import OFFERED
+from bfkit.predictor.choice import OFFERED, PROMISED
 from bfkit.profiles import PROFILES, Profile
 
 from .options import add_device, chosen_device, text
@@ -20,7 +20,8 @@ def add_advice(command: argparse.ArgumentParser) -> None:
     command.add_argument("prompts", nargs="*", type=text, metavar="PROMPT")
     command.add_argument("--file", type=Path, help="a text file of more prompts, one a line")
     command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
-    command.add_argument("--rule", choices=OFFERED, help="what reads the curves (default plateau)")
+    command.add_argument("--remember", metavar="SCORES", help="a score table of earlier prompts, to learn from at once")
+    command.add_argument("--rule", choices=(*OFFERED, PROMISED), help="what reads the curves (default plateau)")
     command.add_argument("--tolerance", type=float, metavar="LOSS", help="of quality, that the threshold may leave")
     command.add_argument(
         "--mean-steps", type=float, metavar="N", help="set the rule so that prompts like those trained on take so many"
@@ -53,12 +54,15 @@ def rule_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def load_advisor(profile: Profile, arguments: argparse.Namespace) -> "StepAdvisor":
     """The advisor of ``--advisor``, or else the profile's; FileNotFoundError where there is none."""
+    from bfkit.dataset.table import read_scores
     from bfkit.predictor.advisor import StepAdvisor
 
     source = arguments.advisor or profile.advisor or (profile.name if profile.name in PROFILES else "")
     if not source:
         raise FileNotFoundError(f"{profile.name} has no advisor of its own: name the folder of one with --advisor")
-    return StepAdvisor.from_pretrained(source, chosen_device(arguments))
+    advisor = StepAdvisor.from_pretrained(source, chosen_device(arguments))
+    remembered = getattr(arguments, "remember", None)  # what calibrates has no such option
+    return advisor if remembered is None else advisor.remember(read_scores(remembered))
 
 
 def refusals(advisor: "StepAdvisor", prompts: Sequence[str]) -> dict[int, str]:

@@ -61,8 +61,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.build import build_dataset, dataset_prompts
     from bfkit.dataset.executors.ray import check_address
     from bfkit.dataset.failures import FILE, failures_in, failures_of
-    from bfkit.dataset.looks import read_looks, with_looks
-    from bfkit.dataset.table import noted_hardware, read_metadata, read_scores, write_table
+    from bfkit.dataset.measure import BESIDE
+    from bfkit.dataset.table import ORDER, noted_hardware, read_beside, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
     check_numbers(arguments, prompts=1, batch=1, workers=1, seeds=1)
@@ -104,7 +104,8 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     if len(broken):
         print(f"{len(broken):,} broken pictures are left out: which and why stands in {arguments.out / FILE}")
     if arguments.table:
-        rows = with_looks(read_scores(arguments.out), read_looks(arguments.out))  # of all parts that are there
+        scores, beside = read_scores(arguments.out), read_beside(arguments.out, BESIDE)  # of all parts that are there
+        rows = scores.join(beside, on=ORDER, how="left", maintain_order="left")
         noted = read_metadata(min(arguments.out.glob("shard-*.parquet")))  # this part itself may hold no shard
         noted |= {"hardware": noted_hardware(arguments.out), "failures": failures_in(arguments.out).to_dicts()}
         write_table(rows, arguments.table, noted)

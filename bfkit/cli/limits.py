@@ -1,7 +1,9 @@
 """What can be saved, and what can be promised: ``bfkit ceiling | calibrate``, from a score table alone."""
 
 import argparse
+from pathlib import Path
 
+from bfkit.predictor.choice import OFFERED
 from bfkit.profiles import Profile, get_profile
 
 from .advice import load_advisor
@@ -23,13 +25,20 @@ def calibrate(profile: Profile, arguments: argparse.Namespace) -> None:
     """Find the fewest steps with which most prompts surely lose little, for each rule and for one count for all."""
     from bfkit.dataset.table import read_scores
     from bfkit.evaluation.promise import promises
+    from bfkit.predictor.promise import FILE, Terms, save_promise
 
+    terms = Terms(arguments.epsilon, arguments.alpha, arguments.delta)
+    if arguments.keep and not arguments.advisor:
+        raise ValueError("--keep writes beside an advisor of your own: name its folder with --advisor")
     profile = get_profile(profile.source, scores=arguments.scores)
     advisor, table = load_advisor(profile, arguments), read_scores(profile.scores)
-    found, rows = promises(advisor, table, arguments.epsilon, arguments.alpha, arguments.delta)
+    found, rows = promises(advisor, table, terms)
     show(rows)
     for promise in found.values():
         print(promise)
+    if arguments.keep:
+        save_promise(found[arguments.keep], Path(arguments.advisor))
+        print(f"kept in {Path(arguments.advisor) / FILE}: bfkit steps --advisor {arguments.advisor} --rule promised")
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -45,4 +54,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--epsilon", type=float, default=0.02, help="what is a little loss (default .02)")
     command.add_argument("--alpha", type=float, default=0.1, help="share of prompts that may lose more (default .1)")
     command.add_argument("--delta", type=float, default=0.1, help="1 less the confidence (default .1)")
+    command.add_argument(
+        "--keep", choices=("constant", *OFFERED), metavar="RULE", help="write this rule's promise beside the advisor"
+    )
     add_device(command)

@@ -28,7 +28,7 @@ from bfkit.sampling.generate import fitting_batch, sample
 from . import looks
 from .measure import measure_prompts
 from .shards import blocks
-from .table import encode_table, read_table
+from .table import ORDER, encode_table, read_table
 
 NOT_MEASURED = "not measured"
 PROBE_PROMPT = "a red circle on a white wall"  # words that every stack knows, the miniature's too
@@ -118,7 +118,7 @@ def evaluations_a_set(step_counts: Sequence[int]) -> int:
 def bytes_a_row(profile: Profile, prompts: int) -> float:
     """Of a shard's parquet file, measured on rows of the miniature's table, as many as such a shard has.
 
-    Their looks are random numbers, which take the room that real ones do.
+    Looks and truths are random numbers, which take the room that real ones do.
     """
     each, seeds = blocks(profile)
     table, noted = read_table(Path(PROFILES["mini"].scores))
@@ -126,7 +126,9 @@ def bytes_a_row(profile: Profile, prompts: int) -> float:
     counts = table["steps"].unique().sort().tail(len(profile.step_counts))
     rows = table.filter(pl.col("steps").is_in(counts.implode())).join(pictures, on=looks.PICTURE, how="semi")
     shown = looks.listed(torch.randn(len(pictures), LOOK_WIDTH), len(pictures))
-    rows = looks.with_looks(rows, pictures.with_columns(pl.Series(looks.LOOK, shown, looks.SCHEMA[looks.LOOK])))
+    last = pictures.with_columns(pl.Series(looks.LOOK, shown, looks.SCHEMA[looks.LOOK]), steps=counts.max())
+    rows = rows.join(last.cast({"steps": rows["steps"].dtype}), on=ORDER, how="left", maintain_order="left")
+    rows = rows.with_columns(pl.Series("clip_score", torch.rand(len(rows)).numpy(), pl.Float32))
     return len(encode_table(rows, {**noted, "prompts": rows["prompt"].unique().to_list()})) / len(rows)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from .table import ORDER, read_table, table_files
+from .table import ORDER, read_beside
 
 LOOK = "look"
 SCHEMA = pl.Schema({LOOK: pl.List(pl.Float32)})
@@ -28,12 +28,4 @@ def read_looks(source: str | Path) -> pl.DataFrame:
 
     Raises FileNotFoundError or ValueError as ``read_scores`` does.
     """
-    parts = [read_table(path, also=SCHEMA)[0] for path in table_files(source)]
-    rows = pl.concat(part.select(*PICTURE, LOOK) for part in parts).drop_nulls(LOOK)
-    return rows.unique(PICTURE, keep="first").sort(PICTURE)
-
-
-def with_looks(scores: pl.DataFrame, looks: pl.DataFrame) -> pl.DataFrame:
-    """A score table with each picture's look in the row of its last step count."""
-    last = scores.group_by(PICTURE).agg(pl.col("steps").max())
-    return scores.join(last.join(looks, on=PICTURE), on=ORDER, how="left", maintain_order="left")
+    return read_beside(source, SCHEMA).select(*PICTURE, LOOK)

@@ -28,10 +28,13 @@ from bfkit.sampling.counting import Evaluations, counting
 from bfkit.sampling.energy import EnergyMeter
 from bfkit.sampling.pixels import to_bytes
 
-from . import looks
+from . import looks, truth
 from .failures import SCHEMA as FAILURES
 from .table import ORDER, SCHEMA
+from .truth import Checker
 
+BESIDE = pl.Schema({**looks.SCHEMA, **truth.SCHEMA})  # what a shard's rows hold beside the scores
+MEASURED = pl.Schema({**SCHEMA, **BESIDE})
 Images = TypeVar("Images", torch.Tensor, torch.Tensor | None)
 WEBP: dict[str, Any] = {"quality": 90, "method": 4}
 WRITERS = min(8, os.cpu_count() or 1)  # threads that encode pictures
@@ -90,13 +93,14 @@ def measure_prompts(
     first_id: int,
     tflops: float,
     keep: Path | None = None,
+    checker: Checker | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """All rows of a few prompts, in order, and those that are left out, with the reason (``failures.SCHEMA``).
 
-    ``tflops`` is what one evaluation costs, ``keep`` a folder for the pictures. A batch that memory does not hold is
-    drawn again in halves, and the size that fits is remembered for the pipeline. A picture with values that are no
-    numbers is drawn again in float32; where that does not help, it alone is left out. ValueError if not even one
-    picture fits.
+    ``tflops`` is what one evaluation costs, ``keep`` a folder for the pictures, ``checker`` what tells whether they
+    show what was asked. A batch that memory does not hold is drawn again in halves, and the size that fits is
+    remembered for the pipeline. A picture with values that are no numbers is drawn again in float32; where that does
+    not help, it alone is left out. ValueError if not even one picture fits.
     """
     keys = [(first_id + row, prompt, seed) for row, prompt in enumerate(prompts) for seed in profile.seeds]
     conditioning = embed(pipe, profile, [prompt for _, prompt, _ in keys], [seed for *_, seed in keys])
@@ -104,7 +108,7 @@ def measure_prompts(
     def measure(part: Sequence[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
         with _album(keep) as album:
             own = [keys[row] for row in part]
-            return _measure_batch(pipe, scorer, profile, conditioning.rows(part), own, tflops, album)
+            return _measure_batch(pipe, scorer, checker, profile, conditioning.rows(part), own, tflops, album)
 
     parts = list(generate.drawn_in_parts(measure, range(len(keys)), pipe, profile))
     rows, failures = (pl.concat(frames).sort(ORDER) for frames in zip(*parts, strict=True))
@@ -114,6 +118,7 @@ def measure_prompts(
 def _measure_batch(
     pipe: DiffusionPipeline,
     scorer: Scorer,
+    checker: Checker | None,
     profile: Profile,
     conditioning: Conditioning,
     keys: Sequence[tuple[int, str, int]],
@@ -150,11 +155,11 @@ def _measure_batch(
                 "tflops": [evals * tflops for evals in drawn.evals],
                 "joules": drawn.joules,
                 looks.LOOK: looks.listed(shown, len(keys)),
+                "clip_score": scorer.clip_score(seen, texts).numpy(),
+                "verdicts": checker(drawn.images, texts) if checker else [None] * len(keys),
             }
             failures = [(*keys[row], steps, reasons[row]) for row in sorted(reasons)]
-            parts.append(
-                (pl.DataFrame(rows, {**SCHEMA, **looks.SCHEMA})[whole], pl.DataFrame(failures, FAILURES, orient="row"))
-            )
+            parts.append((pl.DataFrame(rows, MEASURED)[whole], pl.DataFrame(failures, FAILURES, orient="row")))
     _PROVEN.add(pipe)
     rows, failures = (pl.concat(frames) for frames in zip(*parts, strict=True))
     return rows, failures

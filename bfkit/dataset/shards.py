@@ -28,6 +28,7 @@ from bfkit.sampling.generate import check_prompts, check_steps
 
 from .measure import measure_prompts, picture_path
 from .table import ORDER, read_metadata, read_table, write_table
+from .truth import Checker
 
 IMAGES_A_SHARD, MOST_IMAGES = 384, 1024
 FORMAT = 2  # raise it when the same settings come to mean other rows
@@ -62,6 +63,7 @@ def configuration(profile: Profile) -> dict:
         "i_clip": profile.i_clip,
         # data sets of before know nothing of these
         **({"scorer_tf32": True} if profile.scorer_tf32 else {}),
+        **({"judge": model_digest(profile.judge)} if profile.judge else {}),
         **{name: value for name in ("revision", "variant") if (value := getattr(profile, name))},
     }
 
@@ -202,6 +204,7 @@ def write_shard(
     shard: Shard,
     tflops: float,
     pictures: Path | None = None,
+    checker: Checker | None = None,
 ) -> None:
     """Draw and measure one shard's prompts and write its file; ``tflops`` is what one evaluation costs.
 
@@ -222,7 +225,7 @@ def write_shard(
         )
     seeds = replace(profile, seeds=shard.seeds)
     try:
-        frame, failures = measure_prompts(pipe, scorer, seeds, shard.prompts, shard.first_id, tflops, pictures)
+        frame, failures = measure_prompts(pipe, scorer, seeds, shard.prompts, shard.first_id, tflops, pictures, checker)
     except OSError as error:
         if pictures is None:
             raise

@@ -143,6 +143,16 @@ def read_scores(source: str | Path) -> pl.DataFrame:
     return table.unique(ORDER, keep="first").sort(ORDER)
 
 
+def read_beside(source: str | Path, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Columns that a score table may keep beside its scores, with ``ORDER``: rows of which one is there, in order.
+
+    Raises FileNotFoundError or ValueError as ``read_scores`` does.
+    """
+    parts = [read_table(path, also=columns)[0].select(*ORDER, *columns) for path in table_files(source)]
+    rows = pl.concat(parts).filter(~pl.all_horizontal(pl.col(*columns).is_null()))
+    return rows.unique(ORDER, keep="first").sort(ORDER)
+
+
 def _check_rows(table: pl.DataFrame, source: Sequence[Path]) -> None:
     """Refuse what no measurement gives: ValueError with the file, row and column of the first such value.
 

@@ -13,6 +13,7 @@ import polars as pl
 from diffusers import DiffusionPipeline
 
 from bfkit import paper
+from bfkit.dataset import truth
 from bfkit.predictor.rules import deal_evenly
 from bfkit.profiles import Profile
 from bfkit.sampling.hooks import DoesNotApply
@@ -37,8 +38,10 @@ SCHEMA = pl.Schema(
         "joules": pl.Float32,  # null where nothing measures them
         "tflops": pl.Float32,
         "logits": pl.List(pl.Float32),  # of the classifier behind the inception score
+        **truth.SCHEMA,
     }
 )
+LATER = tuple(truth.SCHEMA)  # columns that comparisons of before do not have
 COMBINED = ("DPM-Solver++ 2M", "DeepCache", "ToMe")  # what the advisor's steps are combined with
 SHARES = (0.25, 0.5, 1.0)
 PLAIN = "plain"  # the pipeline as it is, among the costs

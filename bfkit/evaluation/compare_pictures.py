@@ -10,6 +10,7 @@ import polars as pl
 import torch
 from diffusers import DiffusionPipeline
 
+from bfkit.dataset.truth import Checker
 from bfkit.metrics.registry import METRICS
 from bfkit.metrics.scorer import Features, Scorer
 from bfkit.models.pipelines import denoiser
@@ -32,6 +33,7 @@ class Lab:
     pipe: DiffusionPipeline
     scorer: Scorer
     classify: Callable[[torch.Tensor], torch.Tensor]  # pictures to logits
+    checker: Checker | None
     profile: Profile
     compiled: Callable[..., Any] | None = None  # the denoiser's forward, compiled
 
@@ -85,7 +87,7 @@ def plain_targets(lab: Lab, pairs: Pairs) -> Features:
         return _seen(lab, images)
 
     seen = list(generate.drawn_in_parts(look, range(len(pairs)), lab.pipe, lab.profile))
-    return Features(torch.cat([part.perceptual for part in seen]), torch.cat([part.semantic for part in seen]), ())
+    return Features.joined(seen)
 
 
 def _seen(lab: Lab, images: torch.Tensor) -> Features:
@@ -110,7 +112,7 @@ def measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features) -> pl.DataF
 def _measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features, steps: int, rows: Sequence[int]) -> pl.DataFrame:
     """One batch of a system's pictures, all in equally many steps."""
     chosen, meter, size = [pairs[row] for row in rows], EnergyMeter(lab.pipe.device), len(rows)
-    plain = Features(targets.perceptual[list(rows)], targets.semantic[list(rows)], ())
+    plain = targets[rows]
     with _drawing(lab, entry):
         own = _seen(lab, _draw(lab, chosen, entry.reference_steps)) if entry.reference_steps else plain
         conditioning = _embed(lab, chosen)
@@ -136,6 +138,8 @@ def _measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features, steps: int
         "seconds": [used.seconds / size] * size,
         "joules": [None if used.joules is None else used.joules / size] * size,
         "tflops": [entry.cost.tflops(steps)] * size,
+        "clip_score": lab.scorer.clip_score(seen, texts).numpy(),
+        "verdicts": lab.checker(images, texts) if lab.checker else [None] * size,
         "logits": lab.classify(images).float().cpu().tolist(),
     }
     return pl.DataFrame(frame, schema=SCHEMA)

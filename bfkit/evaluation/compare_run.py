@@ -19,6 +19,7 @@ from bfkit.dataset.executors.local import in_processes
 from bfkit.dataset.executors.work import signals
 from bfkit.dataset.shards import as_before, configuration
 from bfkit.dataset.table import read_metadata, write_table
+from bfkit.dataset.truth import load_checker
 from bfkit.devices import choose_device, hardware
 from bfkit.files import remove_leftovers
 from bfkit.memory import attempt, release
@@ -71,13 +72,13 @@ def _load(setup: Setup) -> Lab:
         profile, device = setup.profile, setup.device
         pipe = load_pipeline(profile, device, setup.offload)
         compiled = torch.compile(denoiser(pipe, profile).forward) if setup.compiled else None
-        scorer, classify = attempt(
-            lambda: (load_scorer(profile, device), load_classifier(profile, device)),
+        scorer, classify, checker = attempt(
+            lambda: (load_scorer(profile, device), load_classifier(profile, device), load_checker(profile, device)),
             f"the models that score pictures for {profile.name}",
             device,
             relief=lambda: make_room(pipe, profile),
         )
-        _LABS[key] = Lab(pipe, scorer, classify, profile, compiled)
+        _LABS[key] = Lab(pipe, scorer, classify, checker, profile, compiled)
     return _LABS[key]
 
 
@@ -116,13 +117,13 @@ class Job:
 
 
 def _as_rows(seen: Features) -> pl.DataFrame:
-    columns = {"perceptual": seen.perceptual, "semantic": seen.semantic}
+    columns = {"perceptual": seen.perceptual, "semantic": seen.semantic}  # what a picture is compared by
     return pl.DataFrame({name: values.float().cpu().numpy() for name, values in columns.items()})
 
 
 def _as_features(rows: pl.DataFrame, device: torch.device) -> Features:
     perceptual, semantic = (torch.tensor(rows[name].to_numpy()).to(device) for name in ("perceptual", "semantic"))
-    return Features(perceptual, semantic, ())
+    return Features(perceptual, semantic, semantic[:, :0], ())
 
 
 def work(job: Job, setup: Setup) -> None:

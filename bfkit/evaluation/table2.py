@@ -15,7 +15,7 @@ from bfkit.metrics.inception import inception_score
 from bfkit.metrics.registry import METRICS
 from bfkit.stats import interval, mean, paired_tests
 
-from .compare import SCHEMA
+from .compare import LATER, SCHEMA
 
 
 def read(path: str | Path) -> pl.DataFrame:
@@ -41,6 +41,7 @@ def _read(path: str | Path) -> pl.DataFrame:
         frame = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read ({str(error).splitlines()[0]}): make it again") from None
+    frame = frame.with_columns(pl.lit(None, SCHEMA[name]).alias(name) for name in LATER if name not in frame.columns)
     if missing := [name for name in SCHEMA if name not in frame.columns]:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it was not written by `bfkit compare`")
     _check(frame, path)

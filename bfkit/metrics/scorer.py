@@ -4,7 +4,7 @@ L-SNR needs the picture alone; D-SIM and I-CLIP compare it with its target, the 
 the last step count. A target's features are extracted once (``Scorer.features``) and compared with many pictures.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,31 @@ def _multiplying(precision: str | None) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Features:
-    """What the models see in N pictures: D-SIM's embeddings and the captions', rows normalised, and the captions."""
+    """What the models see in N pictures: D-SIM's embeddings, I-CLIP's and CLIP's of the pictures, rows normalised.
+
+    I-CLIP's are those of the captions, which are kept too, or CLIP's of the pictures once more.
+    """
 
     perceptual: Float[torch.Tensor, "n d"]
     semantic: Float[torch.Tensor, "n e"]
+    visual: Float[torch.Tensor, "n e"]
     captions: tuple[str, ...]
+
+    def __getitem__(self, rows: Sequence[int]) -> "Features":
+        """Those of some pictures, by number."""
+        index = list(rows)
+        captions = tuple(self.captions[row] for row in index) if self.captions else ()
+        return Features(self.perceptual[index], self.semantic[index], self.visual[index], captions)
+
+    @staticmethod
+    def joined(parts: Sequence["Features"]) -> "Features":
+        """Those of several batches, one after the other."""
+        return Features(
+            torch.cat([part.perceptual for part in parts]),
+            torch.cat([part.semantic for part in parts]),
+            torch.cat([part.visual for part in parts]),
+            tuple(caption for part in parts for caption in part.captions),
+        )
 
 
 @dataclass(frozen=True)
@@ -71,21 +91,16 @@ class Scorer:
                     device=self.clip.device,
                 )
             )
-        if len(parts) == 1:
-            return parts[0]
-        return Features(
-            torch.cat([part.perceptual for part in parts]),
-            torch.cat([part.semantic for part in parts]),
-            tuple(caption for part in parts for caption in part.captions),
-        )
+        return Features.joined(parts)
 
     def _features(self, images: torch.Tensor) -> Features:
         images = images.to(self.clip.device)
         perceptual = F.normalize(self.embed_perceptual(images).float(), dim=-1)
         if self.i_clip == "image":
-            return Features(perceptual, self.clip.embed_images(images).float(), ())
-        captions = self.clip.caption(images)
-        return Features(perceptual, self.clip.embed_texts(list(captions)).float(), captions)
+            visual = self.clip.embed_images(images).float()
+            return Features(perceptual, visual, visual, ())
+        captions, visual = self.clip.caption_and_embed(images)
+        return Features(perceptual, self.clip.embed_texts(list(captions)).float(), visual.float(), captions)
 
     def score(self, images: Float[torch.Tensor, "n 3 h w"], target: Features) -> dict[str, Float[torch.Tensor, " n"]]:
         """Every metric of pictures against their targets: name to (N,) float32 on the CPU."""
@@ -101,6 +116,11 @@ class Scorer:
             "i_clip": (seen.semantic * target.semantic).sum(-1).clamp(0, 1),
         }
         return {name: values.float().cpu() for name, values in scores.items()}
+
+    def clip_score(self, seen: Features, prompts: Sequence[str]) -> Float[torch.Tensor, " n"]:
+        """Cosine of each picture and its prompt, below 0 counted as 0 (CLIPScore, arXiv 2104.08718): (N,), CPU."""
+        texts = self.clip.embed_texts(prompts).float()
+        return (seen.visual * texts).sum(-1).clamp(0, 1).cpu()
 
 
 def load_scorer(profile: Profile, device: torch.device | str | None = None) -> Scorer:

@@ -81,12 +81,18 @@ class Clip:
             )
         return self.model
 
-    @torch.inference_mode()
     def caption(self, images: torch.Tensor) -> tuple[str, ...]:
-        """The likeliest caption of each picture (N, 3, H, W) in [0, 1], token by token.
+        """The likeliest caption of each picture (N, 3, H, W) in [0, 1]; ValueError for a model without a decoder."""
+        return self.caption_and_embed(images)[0]
+
+    @torch.inference_mode()
+    def caption_and_embed(
+        self, images: Float[torch.Tensor, "n 3 h w"]
+    ) -> tuple[tuple[str, ...], Float[torch.Tensor, "n d"]]:
+        """``caption`` and ``embed_images`` from one look at the pictures, token by token.
 
         open_clip's own generate() fails on transformers 5; this is its "top_k" with k = 1, without its minimum of five
-        tokens. Raises ValueError for a model without a text decoder.
+        tokens.
         """
         model = self.check_captions()
         begin, end, spell = self._writing()
@@ -102,7 +108,7 @@ class Clip:
             if ended.all():
                 break
         rows = [row[: row.index(end)] if end in row else row for row in text[:, 1:].tolist()]
-        return tuple(spell(row).strip() for row in rows)
+        return tuple(spell(row).strip() for row in rows), latent
 
     def _writing(self) -> tuple[int, int, Callable[[list[int]], str]]:
         """The tokens that begin and end a text, and what spells the ones between."""

@@ -2,14 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
-from PIL.Image import Image, fromarray
+from PIL.Image import Image
 
 from bfkit import paper
 from bfkit.dataset.curves import long_curves
@@ -17,13 +17,14 @@ from bfkit.models.clip import Clip, load_clip
 from bfkit.models.pipelines import calling
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling.conditioning import embed
-from bfkit.sampling.generate import check_prompts, drawn_in_parts
-from bfkit.sampling.looked import Looked, go_on, look_at
-from bfkit.sampling.pixels import to_bytes
+from bfkit.sampling.generate import check_prompts
+from bfkit.sampling.looked import draw_on, look_at_all
 
-from .choice import UNITS, choose
+from .choice import PROMISED, UNITS, Choice, choose
+from .memory import Memory, measured_curves, remember
 from .model import Predictors, load_predictors
 from .picture_curves import PicturePredictor, load_pictures
+from .promise import Promise, load_promise
 from .rules import at_mean_cost
 
 PICTURES = "look.safetensors"  # beside the prompts' predictor, where the score table keeps looks
@@ -35,7 +36,8 @@ class StepAdvisor:
 
     ``weights`` are those of Eq. 7; ``examples`` are prompts it was trained on; ``costs`` what a step of a picture took
     of the other ``UNITS`` in the table that it was trained on, which was the ``profile``'s; ``picture_predictor``
-    reads pictures that were looked at, if that table keeps looks.
+    reads pictures that were looked at, if that table keeps looks; ``promise`` is what ``bfkit calibrate`` found;
+    ``memory`` what ``remember`` has seen.
     """
 
     clip: Clip
@@ -45,6 +47,8 @@ class StepAdvisor:
     costs: Mapping[str, float] = field(default_factory=dict)
     profile: str = ""
     picture_predictor: PicturePredictor | None = None
+    promise: Promise | None = None
+    memory: Memory | None = None
 
     @classmethod
     def from_pretrained(cls, source: str | Path, device: torch.device | str | None = None) -> "StepAdvisor":
@@ -68,8 +72,8 @@ class StepAdvisor:
         beside = folder / notes["clip"]  # a folder beside it, or a name that open_clip knows
         clip = load_clip(beside.resolve() if beside.is_dir() else notes["clip"], device)
         pictures = load_pictures(folder / PICTURES) if (folder / PICTURES).is_file() else None
-        known = tuple(notes["examples"]), notes.get("costs", {}), notes.get("profile", ""), pictures
-        return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), *known)
+        known = tuple(notes["examples"]), notes.get("costs", {}), notes.get("profile", "")
+        return cls(clip, predictors.to(clip.device), dict(paper.WEIGHTS), *known, pictures, load_promise(folder))
 
     def refusal(self, prompt: str) -> str | None:
         """Why the curves of a prompt cannot be predicted, in a sentence; None where they can."""
@@ -99,7 +103,22 @@ class StepAdvisor:
         return self._predict(self._check(prompts))
 
     def _predict(self, prompts: list[str]) -> dict[str, np.ndarray]:
-        return self.predictors(self.clip.embed_texts(prompts))
+        texts = self.clip.embed_texts(prompts)
+        curves = self.predictors(texts)
+        return curves if self.memory is None else self.memory(texts.cpu().numpy(), curves)
+
+    def remember(self, scores: pl.DataFrame) -> "StepAdvisor":
+        """This advisor with the measured curves of a score table in mind (``memory``): of the very prompts, and others.
+
+        What it remembered before is forgotten. Raises ValueError for a table of other last steps, or too many prompts.
+        """
+        prompts, measured, luck = measured_curves(scores)
+        texts = self.clip.embed_texts(prompts)
+        predicted = self.predictors(texts)
+        last, own = (next(iter(curves.values())).shape[1] for curves in (measured, predicted))
+        if last != own:
+            raise ValueError(f"the scores end at {last} steps, this advisor's curves at {own}: give a table like them")
+        return replace(self, memory=remember(texts.cpu().numpy(), predicted, measured, luck), promise=None)
 
     def curves(self, prompts: Sequence[str] | str) -> pl.DataFrame:
         """Predicted curves, one row a prompt, metric and step: ``prompt, metric, steps, value``.
@@ -121,12 +140,22 @@ class StepAdvisor:
 
         By default each metric's plateau and t*, the last of them (Eq. 7). The ``threshold`` gives the fewest steps that
         are predicted to lose at most ``tolerance`` of the mean quality; any rule, set by ``mean_steps``, spends that
-        many on average over prompts like those it was trained on. A metric's column is what its curve alone would ask
-        for. Raises ValueError for what ``choose`` refuses.
+        many on average over prompts like those it was trained on. The rule ``promised`` keeps the ``promise``. A
+        metric's column is what its curve alone would ask for. Raises ValueError for what ``choose`` refuses.
         """
         prompts = self._check(prompts)
-        chosen = choose(rule, tolerance, mean_steps, self.weights, lambda: self._predict(list(self.examples)))
+        if rule == PROMISED:
+            chosen = self._promised(tolerance, mean_steps)
+        else:
+            chosen = choose(rule, tolerance, mean_steps, self.weights, lambda: self._predict(list(self.examples)))
         return chosen.table(prompts, self._predict(prompts))
+
+    def _promised(self, tolerance: float | None, mean_steps: float | None) -> Choice:
+        if self.promise is None:
+            raise ValueError("this advisor has promised nothing: `bfkit calibrate --advisor FOLDER --keep RULE` does")
+        if tolerance is not None or mean_steps is not None:
+            raise ValueError("a promise has its own knob: leave out the tolerance and the mean steps")
+        return self.promise.choice(self.weights)
 
     def allocate(self, prompts: Sequence[str] | str, total: float, unit: str = "steps") -> pl.DataFrame:
         """A budget shared out over these prompts so that the least is predicted to be lost: ``prompt, steps``.
@@ -184,9 +213,17 @@ class StepAdvisor:
             if options:
                 raise ValueError(f"with a look, pictures are drawn as the profile says: leave out {', '.join(options)}")
             profile = look if isinstance(look, Profile) else self._profile()
-            looked = self._look(pipe, profile, prompts, seeds, batch)
-            steps = self._steps_by_looks(prompts, looked, rule, tolerance, mean_steps)
-            return _drawn_on(pipe, profile, looked, steps, batch)
+            if self.picture_predictor is None:
+                raise ValueError(
+                    "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and "
+                    "train again"
+                )
+            read = self.picture_predictor
+            chosen = choose(rule, tolerance, mean_steps, self.weights, read.typical_curves)
+            looked = look_at_all(pipe, profile, embed(pipe, profile, prompts, seeds), batch)
+            texts = self.clip.embed_texts(prompts).cpu().numpy()
+            steps = chosen.steps(read(texts, looked.features.half().float().numpy()))
+            return draw_on(pipe, profile, looked, steps, batch)
         pictures: dict[int, Image] = {}
         groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
         for steps, rows in groups.iter_rows():
@@ -206,42 +243,3 @@ class StepAdvisor:
         if self.profile not in PROFILES:
             raise ValueError(f"the advisor was trained for {self.profile or 'no profile'}: give that profile for look")
         return PROFILES[self.profile]
-
-    def _look(
-        self, pipe: DiffusionPipeline, profile: Profile, prompts: list[str], seeds: Sequence[int], batch: int
-    ) -> Looked:
-        """Every picture's first evaluation; ValueError where nobody could read it."""
-        if self.picture_predictor is None:
-            raise ValueError(
-                "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and train "
-                "again"
-            )
-        conditioning = embed(pipe, profile, prompts, seeds)
-
-        def look(part: Sequence[int]) -> Looked:
-            return look_at(pipe, profile, conditioning.rows(part))
-
-        parts = drawn_in_parts(look, range(len(prompts)), pipe, profile, batch)
-        return Looked.joined(list(parts))
-
-    def _steps_by_looks(
-        self, prompts: list[str], looked: Looked, rule: str, tolerance: float | None, mean_steps: float | None
-    ) -> np.ndarray:
-        """The steps (N,) of pictures that were looked at."""
-        assert self.picture_predictor is not None, "nobody has looked"
-        texts, seen = self.clip.embed_texts(prompts).cpu().numpy(), looked.features.half().float().numpy()
-        chosen = choose(rule, tolerance, mean_steps, self.weights, self.picture_predictor.typical_curves)
-        return chosen.steps(self.picture_predictor(texts, seen))
-
-
-def _drawn_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: np.ndarray, batch: int) -> list[Image]:
-    """Pictures that were looked at, each in its own steps, in their order."""
-    pictures: dict[int, Image] = {}
-    for count in np.unique(steps).tolist():
-        rows = np.flatnonzero(steps == count).tolist()
-        parts = drawn_in_parts(
-            lambda part, count=count: (part, go_on(pipe, profile, looked.rows(part), count)), rows, pipe, profile, batch
-        )
-        for part, images in parts:
-            pictures |= {row: fromarray(pixels) for row, pixels in zip(part, to_bytes(images), strict=True)}
-    return [pictures[row] for row in range(len(steps))]

@@ -12,6 +12,7 @@ from bfkit import paper
 from .rules import RULES, Curves, Rule, check_curves, knob_for, steps_by_plateau
 
 OFFERED = ("plateau", "threshold", "price")
+PROMISED = "promised"  # whichever rule a calibration has set
 UNITS = ("steps", "tflops", "seconds", "joules")  # of a budget that is shared out
 
 

@@ -17,6 +17,7 @@ from .advisor import PICTURES
 from .choice import UNITS
 from .model import absolute_error, fit_predictors, relative_to, save_predictors
 from .picture_curves import PicturePredictor, fit_pictures, save_pictures
+from .promise import FILE as PROMISE
 
 EXAMPLES = 256  # training prompts that an advisor remembers: what they would spend sets a rule's knob
 
@@ -60,6 +61,7 @@ def train_advisor(profile: Profile, out: Path, seed: int = 0, device: torch.devi
         save_pictures(predictor, out / PICTURES)
     else:
         (out / PICTURES).unlink(missing_ok=True)  # an earlier training's
+    (out / PROMISE).unlink(missing_ok=True)
     save_predictors(fitted, out, notes)
     return notes
 

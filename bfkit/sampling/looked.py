@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from jaxtyping import Float
+from PIL.Image import Image, fromarray
 
 from bfkit.profiles import Profile
 
 from .conditioning import Conditioning
 from .counting import counting
-from .generate import denoise, sample
+from .generate import denoise, drawn_in_parts, sample
+from .pixels import to_bytes
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,15 @@ def look_at(pipe: DiffusionPipeline, profile: Profile, conditioning: Conditionin
     return Looked(conditioning, count.look, count.first, count.passes)
 
 
+def look_at_all(pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, batch: int) -> Looked:
+    """``look_at`` for as many pictures as one likes, ``batch`` at a time, or as many as memory holds."""
+
+    def look(part: Sequence[int]) -> Looked:
+        return look_at(pipe, profile, conditioning.rows(part))
+
+    return Looked.joined(list(drawn_in_parts(look, range(len(conditioning.states)), pipe, profile, batch)))
+
+
 def go_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: int) -> Float[torch.Tensor, "n 3 h w"]:
     """The pictures (N, 3, H, W) in so many steps, as ``generate.sample`` draws them, in one evaluation less."""
     with counting(pipe, profile, share_first=True) as count:
@@ -91,3 +103,16 @@ def go_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: int)
             stacklevel=2,
         )
     return pictures
+
+
+def draw_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: np.ndarray, batch: int) -> list[Image]:
+    """Pictures that were looked at, each in its own steps (N,), in their order; ``batch`` at a time."""
+    pictures: dict[int, Image] = {}
+    for count in np.unique(steps).tolist():
+        rows = np.flatnonzero(steps == count).tolist()
+        parts = drawn_in_parts(
+            lambda part, count=count: (part, go_on(pipe, profile, looked.rows(part), count)), rows, pipe, profile, batch
+        )
+        for part, images in parts:
+            pictures |= {row: fromarray(pixels) for row, pixels in zip(part, to_bytes(images), strict=True)}
+    return [pictures[row] for row in range(len(steps))]

@@ -1,8 +1,10 @@
 """The command line as a user meets it: what it prints, and one sentence and exit code 2 for bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import families
 import polars as pl
@@ -15,6 +17,7 @@ from bfkit.dataset.looks import read_looks
 from bfkit.dataset.table import noted_hardware, read_metadata, read_scores
 from bfkit.devices import hardware
 from bfkit.metrics.registry import METRICS
+from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import PROFILES
 from bfkit.provenance import model_digest, table_digest
 
@@ -136,6 +139,19 @@ def test_calibrate_promises_for_each_rule_what_it_has_measured(capsys):
     )
     assert run("calibrate", "--alpha", 0.01) == 2
     assert "61 prompts to calibrate on are too few" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_promise_is_kept_beside_an_advisor_of_ones_own(capsys, tmp_path):
+    assert run("calibrate", "--keep", "threshold") == 2
+    assert "name its folder with --advisor" in capsys.readouterr().err
+    own = tmp_path / "weights" / "advisor"
+    shutil.copytree(Path(PROFILES["mini"].advisor).parent, own.parent)
+    assert run("calibrate", "--advisor", own, "--epsilon", 0.05, "--keep", "constant") == 0
+    promised = StepAdvisor.from_pretrained(own).promise
+    assert promised is not None and promised.rule == "constant" and str(promised) in capsys.readouterr().out
+    assert run("steps", "a white and empty wall", "--advisor", own, "--rule", "promised") == 0
+    assert f" {promised.knob:g} " in capsys.readouterr().out
 
 
 COMPUTING = {

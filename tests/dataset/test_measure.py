@@ -11,9 +11,7 @@ from PIL import Image
 from polars.testing import assert_frame_equal
 
 from bfkit import paper
-from bfkit.dataset import looks
-from bfkit.dataset.measure import measure_prompts, picture_path
-from bfkit.dataset.table import SCHEMA
+from bfkit.dataset.measure import MEASURED, measure_prompts, picture_path
 from bfkit.metrics.l_snr import LUMA
 from bfkit.models.pipelines import load_pipeline
 from bfkit.sampling import energy
@@ -65,7 +63,7 @@ def hold_at_most(pipe, count: int) -> list[int]:
 
 def test_every_prompt_seed_and_step_count_has_one_row_in_order(undisturbed, random_profile):
     table = undisturbed
-    assert table.schema == {**SCHEMA, **looks.SCHEMA}
+    assert table.schema == MEASURED
     keys = [(5 + p, PROMPTS[p], s, t) for p in range(3) for s in random_profile.seeds for t in (1, 2, 4)]
     assert table.select("prompt_id", "prompt", "seed", "steps").rows() == keys
 

@@ -34,7 +34,7 @@ def lab(random_profile, scorer) -> Lab:
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten(), torch.nn.Linear(48, 5)).requires_grad_(False)
     profile = replace(random_profile, step_counts=(1, 2, 6), batch=4)
-    return Lab(load_pipeline(profile), scorer, net, profile)
+    return Lab(load_pipeline(profile), scorer, net, None, profile)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from bfkit.evaluation import promise
+from bfkit.predictor.promise import Promise, Terms, load_promise, save_promise
 from bfkit.predictor.rules import loss
 
 STEPS = np.arange(1, 66)
@@ -24,14 +25,14 @@ def planted(count: int, seed: int, noise: float = 0.3) -> tuple[dict[str, np.nda
 def test_the_sequence_stops_at_the_first_setting_that_fails():
     # of 50 prompts at alpha .1, delta .1: one violation passes, two do not
     assert binom.cdf(1, 50, 0.1) <= 0.1 < binom.cdf(2, 50, 0.1)
-    assert promise.last_that_passes([0, 1, 0, 2, 0], 50, 0.1, 0.1) == 2, "what comes after a failure does not count"
-    assert promise.last_that_passes([0, 0], 50, 0.1, 0.1) == 1
-    assert promise.last_that_passes([5], 50, 0.1, 0.1) == -1
+    assert promise.last_that_passes([0, 1, 0, 2, 0], 50, Terms()) == 2, "what comes after a failure does not count"
+    assert promise.last_that_passes([0, 0], 50, Terms()) == 1
+    assert promise.last_that_passes([5], 50, Terms()) == -1
 
 
 @pytest.mark.parametrize(("alpha", "delta"), [(0.1, 0.1), (0.05, 0.05), (0.2, 0.01)])
 def test_the_least_number_of_prompts_is_the_first_at_which_no_violation_passes(alpha, delta):
-    least = promise.least_prompts(alpha, delta)
+    least = promise.least_prompts(Terms(alpha=alpha, delta=delta))
     assert binom.cdf(0, least, alpha) <= delta < binom.cdf(0, least - 1, alpha)
 
 
@@ -45,7 +46,7 @@ def test_promises_hold_at_least_as_often_as_they_say(rule):
     for _ in range(100):
         mine = lot.choice(4000, 60, replace=False)
         sample = [{name: values[mine] for name, values in each.items()} for each in (read, truth)]
-        given = promise.calibrate(rule, knobs, *sample, 0.02, alpha, delta)
+        given = promise.calibrate(rule, knobs, *sample, Terms(0.02, alpha, delta))
         steps = promise.steps_by(given.rule, given.knob, read)
         kept += (lost[np.arange(4000), steps - 1] > 0.02).mean() <= alpha
     assert kept >= 100 * (1 - delta) - 3 * math.sqrt(100 * delta * (1 - delta))
@@ -55,26 +56,26 @@ def test_a_rule_that_reads_the_truth_promises_the_same_for_fewer_steps_than_the_
     truth, _ = planted(120, seed=4)
     typical = planted(200, seed=5, noise=0)[0]
     knobs = {rule: promise.settings_of(rule, typical) for rule in ("constant", "threshold")}
-    found = {rule: promise.calibrate(rule, knobs[rule], truth, truth, 0.02) for rule in knobs}
+    found = {rule: promise.calibrate(rule, knobs[rule], truth, truth, Terms()) for rule in knobs}
     assert found["threshold"].mean_steps < 0.7 * found["constant"].mean_steps
     constant = found["constant"]
     late = (loss(truth)[:, int(constant.knob) - 2] > 0.02).sum()
-    assert promise.last_that_passes([late], 120, 0.1, 0.1) == -1, "one step less could not be promised"
+    assert promise.last_that_passes([late], 120, Terms()) == -1, "one step less could not be promised"
 
 
 def test_coverage_looks_at_the_half_that_was_not_calibrated_on():
     truth, read = planted(160, seed=6)
     knobs = promise.settings_of("threshold", planted(100, seed=7)[1])
-    rows = promise.coverage("threshold", knobs, read, truth, 0.02, splits=30)
+    rows = promise.coverage("threshold", knobs, read, truth, Terms(), splits=30)
     assert len(rows) == 30 and rows["mean_steps"].n_unique() > 5
     assert (rows["kept"] == (rows["broken"] <= 0.1)).all()
     assert rows["broken"].mean() < 0.1
-    useless = promise.coverage("threshold", [0.0], truth, truth, 0.0, splits=3)
+    useless = promise.coverage("threshold", [0.0], truth, truth, Terms(0.0), splits=3)
     assert useless["broken"].sum() == 0, "no loss at all: the threshold reads the truth"
 
 
 def test_a_promise_says_what_it_is():
-    given = promise.Promise("constant", 22, 0.02, 0.1, 0.05, 22.0, 80)
+    given = Promise("constant", 22, Terms(0.02, 0.1, 0.05), 22.0, 80)
     assert str(given) == (
         "With 22 steps for all, 22.0 on average, at least 90% of prompts lose at most 0.02 of the mean quality, at 95% "
         "confidence (80 prompts)"
@@ -95,11 +96,19 @@ def test_a_promise_says_what_it_is():
 def test_a_promise_that_cannot_be_given_is_refused_with_a_sentence(count, options, words):
     truth, read = planted(count, seed=8)
     with pytest.raises(ValueError, match=words):
-        promise.calibrate(
-            **{"rule": "constant", "knobs": [9.0], "read": read, "measured": truth, "epsilon": 0.02, **options}
-        )
+        promise.calibrate("constant", [9.0], read, truth, Terms(**options))
 
 
 def test_an_unknown_rule_is_named_beside_the_known_ones():
     with pytest.raises(ValueError, match="unknown rule 'luck': choose from constant, plateau, threshold, price"):
         promise.settings_of("luck", planted(5, seed=9)[0])
+
+
+def test_a_promise_lies_beside_the_advisor_and_a_damaged_one_is_named(tmp_path):
+    given = Promise("price", 0.00123, Terms(0.03, 0.2, 0.05), 14.5, 61)
+    assert load_promise(tmp_path) is None
+    save_promise(given, tmp_path)
+    assert load_promise(tmp_path) == given
+    (tmp_path / "promise.json").write_text('{"rule": "price"}')
+    with pytest.raises(ValueError, match=r"promise\.json is damaged"):
+        load_promise(tmp_path)

@@ -78,7 +78,7 @@ def test_rows_of_the_comparison_come_out_again(system, share, mini_scorer, mini_
     steps = dict(shipped.select("prompt", "steps").iter_rows())
     reference = 0 if sampler is None or share else shipped["reference_steps"][0]
     plan = compare.Entry(system, steps, reference, count_cost(mini_pipe, MINI, sampler), sampler, share)
-    lab = compare_pictures.Lab(mini_pipe, mini_scorer, load_classifier(MINI), MINI)
+    lab = compare_pictures.Lab(mini_pipe, mini_scorer, load_classifier(MINI), None, MINI)
     pairs = shipped.select("prompt_id", "prompt", "seed").rows()
     again = compare_pictures.measure(lab, plan, pairs, compare_pictures.plain_targets(lab, pairs))
     for name in ("l_snr", "d_sim", "d_sim_plain"):

@@ -8,9 +8,11 @@ import torch
 
 from bfkit import paper
 from bfkit.metrics.registry import METRICS
+from bfkit.predictor import rules
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.predictor.model import fit_predictors, relative_to, save_predictors
 from bfkit.predictor.plateau import plateau_step, plateau_steps
+from bfkit.predictor.promise import Promise, Terms
 from bfkit.profiles import PredictorSettings
 
 PROMPTS = ["a white and empty wall", "a crowd of many colorful shapes on a striped green background", "a red circle"]
@@ -184,3 +186,32 @@ def test_generate_draws_by_the_rule_that_it_is_given(advisor, pipe):
     (picture,) = remembered.generate(pipe, PROMPTS[0], seeds=[3], rule="price", mean_steps=5, **asked)
     alone = pipe(PROMPTS[0], num_inference_steps=steps, generator=[torch.Generator().manual_seed(3)], **asked)
     np.testing.assert_allclose(picture, alone.images[0], atol=1e-4)
+
+
+def test_what_is_promised_is_followed_and_has_its_own_knob(advisor):
+    promised = replace(advisor, promise=Promise("price", 0.004, Terms(), 9.0, 61))
+    expected = rules.steps_by_price(advisor.dense(PROMPTS), 0.004)
+    assert promised.steps(PROMPTS, "promised")["steps"].to_list() == expected.tolist()
+    for_all = replace(advisor, promise=Promise("constant", 22, Terms(), 22.0, 61))
+    assert for_all.steps(PROMPTS, "promised")["steps"].to_list() == [22, 22, 22]
+    with pytest.raises(ValueError, match="a promise has its own knob"):
+        promised.steps(PROMPTS, "promised", mean_steps=9)
+    with pytest.raises(ValueError, match="has promised nothing"):
+        advisor.steps(PROMPTS, "promised")
+
+
+def test_an_advisor_that_remembers_says_what_was_measured_of_the_same_prompts_and_else_what_it_thinks(advisor):
+    steps = np.array([1, 2, 3, 5, 9, 17, 33, 65, 129])
+    rows = [
+        {"prompt_id": number, "prompt": prompt, "seed": seed, "steps": count, "l_snr": 0.05 / count,
+         "d_sim": (0.9 - 0.4 * number) / count, "i_clip": 1 - 0.5 / count}
+        for number, prompt in enumerate(PROMPTS[:2]) for seed in (0, 1) for count in steps.tolist()
+    ]  # fmt: skip
+    frame = pl.DataFrame(rows)
+    wise = advisor.remember(frame)
+    measured = np.stack([np.interp(np.arange(1, 130), steps, (0.9 - 0.4 * number) / steps) for number in (0, 1)])
+    before, after = (one.dense(PROMPTS)["d_sim"] for one in (advisor, wise))
+    assert np.abs(after[:2] - measured).mean() < 0.2 * np.abs(before[:2] - measured).mean()
+    assert wise.remember(frame).dense(PROMPTS)["d_sim"] == pytest.approx(after), "no memory of a memory"
+    with pytest.raises(ValueError, match="end at 65 steps, this advisor's curves at 129"):
+        advisor.remember(frame.filter(pl.col("steps") <= 65))

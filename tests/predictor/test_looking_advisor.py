@@ -9,10 +9,13 @@ from bfkit.dataset.build import build_dataset
 from bfkit.dataset.table import read_scores, write_table
 from bfkit.models.pipelines import load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
+from bfkit.predictor.choice import choose
 from bfkit.predictor.training import train_advisor
 from bfkit.profiles import PredictorSettings, Profile
+from bfkit.sampling.conditioning import embed
 from bfkit.sampling.counting import counting
 from bfkit.sampling.generate import generate
+from bfkit.sampling.looked import look_at_all
 from bfkit.sampling.pixels import to_bytes
 
 PROMPTS = [f"{number} {colour} circles" for number in ("two", "three", "four") for colour in ("red", "blue", "green")]
@@ -51,8 +54,10 @@ def test_each_picture_is_the_one_of_its_own_steps_and_takes_no_evaluation_more(d
     asked = {"rule": "price", "mean_steps": 4}
     with counting(pipe, profile) as count:
         drawn = decided.generate(pipe, PROMPTS[:3], seeds=SEEDS, batch=batch, look=profile, **asked)
-    looked = decided._look(pipe, profile, PROMPTS[:3], SEEDS, batch)
-    steps = decided._steps_by_looks(PROMPTS[:3], looked, "price", None, 4)
+    read = decided.picture_predictor
+    looked = look_at_all(pipe, profile, embed(pipe, profile, PROMPTS[:3], SEEDS), batch)
+    curves = read(decided.clip.embed_texts(PROMPTS[:3]).numpy(), looked.features.half().float().numpy())
+    steps = choose("price", None, 4, decided.weights, read.typical_curves).steps(curves)
     assert len(set(steps)) > 1, "the case is worth something"
     ordinary = to_bytes(generate(pipe, PROMPTS[:3], steps.tolist(), profile=profile, seeds=SEEDS, batch=1))
     for picture, expected in zip(drawn, ordinary, strict=True):

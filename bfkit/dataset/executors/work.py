@@ -11,6 +11,7 @@ from typing import Any
 from diffusers import DiffusionPipeline
 
 from bfkit.dataset.shards import Shard, configuration, write_shard
+from bfkit.dataset.truth import Checker, load_checker
 from bfkit.memory import attempt, release
 from bfkit.metrics.scorer import Scorer, load_scorer
 from bfkit.models.pipelines import compile_denoiser, load_pipeline, make_room
@@ -31,10 +32,11 @@ class Setup:
     pictures: Path | None
 
 
-_LOADED: dict[str, tuple[DiffusionPipeline, Scorer, float]] = {}  # a process loads its models once
+Loaded = tuple[DiffusionPipeline, Scorer, Checker | None, float]
+_LOADED: dict[str, Loaded] = {}  # a process loads its models once
 
 
-def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
+def _load(setup: Setup) -> Loaded:
     """The models, and what an evaluation costs."""
     profile, device = setup.profile, setup.device
     asked = profile, device, setup.compiled, setup.offload
@@ -50,13 +52,13 @@ def _load(setup: Setup) -> tuple[DiffusionPipeline, Scorer, float]:
         )
         if setup.compiled:
             compile_denoiser(pipe, profile)
-        scorer = attempt(
-            lambda: load_scorer(profile, device),
+        scorer, checker = attempt(
+            lambda: (load_scorer(profile, device), load_checker(profile, device)),
             f"the models that score pictures for {profile.name}",
             device,
             relief=lambda: make_room(pipe, profile),
         )
-        _LOADED[key] = pipe, scorer, tflops
+        _LOADED[key] = pipe, scorer, checker, tflops
     return _LOADED[key]
 
 
@@ -69,8 +71,8 @@ def forget_models() -> None:
 def work(shard: Shard, setup: Setup) -> None:
     """Make a shard, unless another run has."""
     if not shard.is_complete(setup.pictures):
-        pipe, scorer, tflops = _load(setup)
-        write_shard(pipe, scorer, setup.profile, shard, tflops, setup.pictures)
+        pipe, scorer, checker, tflops = _load(setup)
+        write_shard(pipe, scorer, setup.profile, shard, tflops, setup.pictures, checker)
 
 
 class Died(Exception):
