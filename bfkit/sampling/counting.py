@@ -84,10 +84,15 @@ class Evaluations:
         return output
 
 
+def passes_of(profile: Profile) -> int:
+    """Of one evaluation: 2 where guidance evaluates without the words too, in one batch."""
+    return 2 if profile.family.two_passes and profile.guidance > 1 else 1
+
+
 @contextmanager
 def counting(pipe: DiffusionPipeline, profile: Profile, share_first: bool = False) -> Iterator[Evaluations]:
     """Count the denoiser's evaluations while entered; see ``Evaluations``."""
-    passes = 2 if profile.family.two_passes and profile.guidance > 1 else 1
+    passes = passes_of(profile)
     module, count = denoiser(pipe, profile), Evaluations(share_first, passes)
     forward = module.forward
     look = partial(looking, module, forward, passes)

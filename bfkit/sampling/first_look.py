@@ -53,7 +53,7 @@ def looking(
     with _watched(middle(denoiser)) as seen:
         output = getattr(forward, "_torchdynamo_orig_callable", forward)(*args, **kwargs)
     with torch.no_grad():
-        shown = [_halves(_of_middle(view), passes)[0] for view in seen[:1]] + _halves(_of_end(output[0]), passes)
+        shown = [_halves(_of_middle(view), passes)[0] for view in seen[:1]] + _halves(on_a_grid(output[0]), passes)
         return output, torch.cat(shown, dim=1).cpu()
 
 
@@ -79,8 +79,8 @@ def _of_middle(view: torch.Tensor) -> torch.Tensor:
     return statistics.flatten(1)
 
 
-def _of_end(view: torch.Tensor) -> torch.Tensor:
-    """The output on a coarse grid; a transformer's row of patches in as many pieces."""
+def on_a_grid(view: torch.Tensor) -> torch.Tensor:
+    """A latent on a coarse grid, (N, C * GRID * GRID); a transformer's row of patches in as many pieces."""
     rows = _positions(view)
     pooled = F.adaptive_avg_pool2d(rows, GRID) if rows.ndim == 4 else F.adaptive_avg_pool1d(rows, GRID * GRID)
     return pooled.flatten(1)

@@ -11,11 +11,14 @@ from diffusers import DiffusionPipeline
 from jaxtyping import Float
 from PIL.Image import Image, fromarray
 
+from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
 
 from .conditioning import Conditioning
-from .counting import counting
+from .counting import counting, passes_of
+from .first_look import looking, on_a_grid
 from .generate import denoise, drawn_in_parts, sample
+from .hooks import replaced
 from .pixels import to_bytes
 
 
@@ -89,6 +92,26 @@ def look_at_all(pipe: DiffusionPipeline, profile: Profile, conditioning: Conditi
         return look_at(pipe, profile, conditioning.rows(part))
 
     return Looked.joined(list(drawn_in_parts(look, range(len(conditioning.states)), pipe, profile, batch)))
+
+
+@torch.inference_mode()
+def looks_on_the_way(
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, steps: int
+) -> tuple[Float[torch.Tensor, "n c"], list[Float[torch.Tensor, "n d"]]]:
+    """The noise of a batch on a coarse grid, and what each evaluation of so many steps shows of its pictures."""
+    module, passes = denoiser(pipe, profile), passes_of(profile)
+    forward, noises, looks = module.forward, list[torch.Tensor](), list[torch.Tensor]()
+
+    def watch(*args: Any, **kwargs: Any) -> Any:
+        latents = args[0] if args else kwargs["sample" if "sample" in kwargs else "hidden_states"]
+        noises.append(on_a_grid(latents.chunk(passes)[-1]).cpu())
+        output, look = looking(module, forward, passes, *args, **kwargs)
+        looks.append(look)
+        return output
+
+    with replaced(module, "forward", watch):
+        denoise(pipe, profile, conditioning, steps, "latent")
+    return noises[0], looks
 
 
 def go_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: int) -> Float[torch.Tensor, "n 3 h w"]:
