@@ -1,7 +1,7 @@
 """Which models, sizes and seeds a run uses: one frozen record a stack. ``PROFILES["mini"]`` is bundled.
 
-The others name models that diffusers, open_clip and dreamsim fetch; a local folder is as good as a hub id. A profile of
-your own is a TOML file (``own_profile``).
+The others name models that diffusers, open_clip and dreamsim fetch; a local folder is as good as a hub id. A TOML file
+is a profile of your own (``own_profile``).
 """
 
 from dataclasses import dataclass, field, replace
@@ -101,14 +101,15 @@ class Profile:
     classifier: str = ""  # the inception score's: a folder, or "" for torch-fidelity's Inception-v3
     judge: str = ""  # the miniature's, which tells whether a picture shows what was asked: a folder
     family: Family = STABLE_DIFFUSION
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the scorer stay in float32
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"  # of the pipeline; the scorer stays in float32
     scorer_tf32: bool = False  # on a GPU, let the scorer multiply with TF32's 10 bits of mantissa instead of 23
     captions: str = "train2017"  # what prompts are chosen from: "world", "train2017", "val2017" or a file
     l_snr: str = "residual"  # which of metrics.L_SNR_VARIANTS; the paper's text and Eq. 2 differ
-    i_clip: Literal["caption", "image"] = (
-        "caption"  # compare captions (Eq. 4) or, cheaper, the pictures' own embeddings
-    )
+    i_clip: Literal["caption", "image"] = "caption"  # compare captions (Eq. 4) or, cheaper, pictures' embeddings
     spacing: str = "linspace"  # how Euler picks its timesteps; mirrors of one model differ, so it is always set
+    grids: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # rho and lowest level by solver: ``bfkit grid``
     seeds: tuple[int, ...] = tuple(range(paper.SEEDS))
     step_counts: tuple[int, ...] = paper.STEP_COUNTS
     prompts: int = paper.PROMPTS
@@ -169,12 +170,7 @@ PROFILES: dict[str, Profile] = {
         networks=str(TABLES / "networks.csv"),
     ),
     "sd2": _SD2,
-    "sd15": replace(
-        _SD2,
-        name="sd15",
-        pipeline="stable-diffusion-v1-5/stable-diffusion-v1-5",
-        image_size=512,
-    ),
+    "sd15": replace(_SD2, name="sd15", pipeline="stable-diffusion-v1-5/stable-diffusion-v1-5", image_size=512),
     "sdxl": replace(
         _SD2,
         name="sdxl",
@@ -235,7 +231,7 @@ def get_profile(
 ) -> Profile:
     """The profile of that name, or in that TOML file, with your own tables or advisor in the place of its own if given.
 
-    Raises ValueError with the known names if there is no such profile, or for what is wrong in the file.
+    Raises ValueError with the known names for another name, or for what is wrong in the file.
 
     >>> get_profile("sdxl").image_size
     1024

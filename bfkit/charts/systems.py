@@ -42,7 +42,9 @@ def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     samplers = frame["sampler"].unique(maintain_order=True).sort().to_list()  # the last is the plain pipeline
     others = len(samplers) - 1
     tones = alt.Scale(domain=samplers, range=[*SERIES[:others], INK])
-    forms = alt.Scale(domain=samplers, range=[*("square", "diamond", "triangle-up")[:others], "circle"])
+    forms = alt.Scale(
+        domain=samplers, range=[*("square", "diamond", "triangle-up", "triangle-down")[:others], "circle"]
+    )
     ends = frame.select(low=pl.col("tflops").min() / 1.25, high=pl.col("tflops").max() * 1.25).row(0)
     base = alt.Chart(frame).encode(
         alt.X(

@@ -42,7 +42,12 @@ SCHEMA = pl.Schema(
     }
 )
 LATER = tuple(truth.SCHEMA)  # columns that comparisons of before do not have
-COMBINED = ("DPM-Solver++ 2M", "DeepCache", "ToMe")  # what the advisor's steps are combined with
+COMBINED = (
+    "DPM-Solver++ 2M",
+    "DPM-Solver++ 2M on a grid",
+    "DeepCache",
+    "ToMe",
+)  # what the advisor's steps are combined with
 SHARES = (0.25, 0.5, 1.0)
 PLAIN = "plain"  # the pipeline as it is, among the costs
 
@@ -85,13 +90,21 @@ def count_costs(
     return costs, absent
 
 
-def table2_entries(costs: Mapping[str, Cost], ours: Mapping[str, int]) -> LineUp:
-    """OURS as given, UNIFORM at its mean, REFERENCE, and the other systems at the same counted cost a picture."""
+def random_steps(steps: Mapping[str, int], seed: int = 0) -> dict[str, int]:
+    """RANDOM: the same step counts, dealt to the prompts without looking at a single word."""
+    return dict(zip(steps, np.random.default_rng(seed).permutation(list(steps.values())).tolist(), strict=True))
+
+
+def table2_entries(
+    costs: Mapping[str, Cost], ours: Mapping[str, int], systems: Mapping[str, System] = SYSTEMS
+) -> LineUp:
+    """OURS as given, UNIFORM at its mean, RANDOM, REFERENCE, and the others at the same counted cost a picture."""
     plain = costs[PLAIN]
     budget = plain.tflops(1) * float(np.mean(list(ours.values())))
     entries = [
         Entry("OURS", ours, 0, plain),
         Entry("UNIFORM", uniform_steps(ours), 0, plain),
+        Entry("RANDOM", random_steps(ours), 0, plain),
         Entry("REFERENCE", dict.fromkeys(ours, paper.REFERENCE_STEPS), 0, plain),
     ]
     absent = {}
@@ -103,11 +116,13 @@ def table2_entries(costs: Mapping[str, Cost], ours: Mapping[str, int]) -> LineUp
         except DoesNotApply as reason:
             absent[name] = str(reason)
         else:
-            entries.append(Entry(name, dict.fromkeys(ours, steps), reference, own, SYSTEMS[name]))
+            entries.append(Entry(name, dict.fromkeys(ours, steps), reference, own, systems[name]))
     return LineUp(tuple(entries), absent)
 
 
-def combination_entries(costs: Mapping[str, Cost], ours: Mapping[str, int]) -> list[Entry]:
+def combination_entries(
+    costs: Mapping[str, Cost], ours: Mapping[str, int], systems: Mapping[str, System] = SYSTEMS
+) -> list[Entry]:
     """OURS and UNIFORM, each drawn by the plain pipeline and by those of ``COMBINED``, at shares of OURS' steps.
 
     A system is named ``OURS + ToMe``; all are measured against the plain picture.
@@ -117,5 +132,5 @@ def combination_entries(costs: Mapping[str, Cost], ours: Mapping[str, int]) -> l
     for share in SHARES:
         fewer = {prompt: max(1, round(share * steps)) for prompt, steps in ours.items()}
         for dealt, steps in (("OURS", fewer), ("UNIFORM", uniform_steps(fewer))):
-            entries += [Entry(f"{dealt} + {name}", steps, 0, costs[name], SYSTEMS.get(name), share) for name in known]
+            entries += [Entry(f"{dealt} + {name}", steps, 0, costs[name], systems.get(name), share) for name in known]
     return entries

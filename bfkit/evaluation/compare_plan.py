@@ -14,7 +14,7 @@ from bfkit.files import write_file
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import Profile
 from bfkit.provenance import model_digest
-from bfkit.sampling.systems import SYSTEMS, Cost
+from bfkit.sampling.systems import SYSTEMS, Cost, systems_of
 
 from .compare import LineUp, combination_entries, count_costs, table2_entries
 from .compare_pictures import Pairs
@@ -38,17 +38,18 @@ def settle(
     Predicted steps may round otherwise on other hardware, and counting draws, by the pipeline that ``load`` gives. Of
     several runs that decide at the same time, the first to finish does.
     """
+    known = systems_of(profile)
     source = {
         "configuration": configuration(profile),
         "advisor": model_digest(advisor),
         "prompts": [[number, prompt] for number, prompt in prompts.items()],
-        "settings": {name: dict(SYSTEMS[name].settings) for name in systems},
+        "settings": {name: dict(known[name].settings) for name in systems},
     }
     path = folder / PLAN
     plan, first = _settled(path, source), not path.exists()
     if plan is None:
         chosen = StepAdvisor.from_pretrained(advisor, device).steps(list(prompts.values()))
-        costs, absent = count_costs(load(), profile, {name: SYSTEMS[name] for name in systems})
+        costs, absent = count_costs(load(), profile, {name: known[name] for name in systems})
         plan = {
             "source": source,
             "steps": dict(chosen.select("prompt", "steps").iter_rows()),
@@ -58,10 +59,10 @@ def settle(
         write_file(path, json.dumps(plan, indent=1).encode(), keep_old=first)
         plan = _settled(path, source) or plan
     costs = {name: Cost(tuple(noted["cycle"]), noted["devices"]) for name, noted in plan["costs"].items()}
-    found = table2_entries(costs, plan["steps"])
+    found = table2_entries(costs, plan["steps"], known)
     unasked = dict.fromkeys((name for name in SYSTEMS if name not in systems), NOT_ASKED)
     absent = plan["absent"] | dict(found.absent) | unasked
-    entries = (*found.entries, *combination_entries(costs, plan["steps"]))
+    entries = (*found.entries, *combination_entries(costs, plan["steps"], known))
     return plan["steps"], LineUp(entries, {name: absent[name] for name in SYSTEMS if name in absent})
 
 

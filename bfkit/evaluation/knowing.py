@@ -43,8 +43,7 @@ def pictures_of(scores: pl.DataFrame) -> pl.DataFrame:
 def look_at_pictures(
     pipe: DiffusionPipeline, profile: Profile, pictures: pl.DataFrame, batch: int = 64
 ) -> dict[str, np.ndarray]:
-    """The noise and the two looks of ``pictures_of``, a row each: (N, D) by name. It takes three evaluations a picture.
-    """
+    """The noise and two looks of ``pictures_of``, a row each: (N, D) by name. It takes three evaluations a picture."""
     conditioning = embed(pipe, profile, pictures["prompt"].to_list(), pictures["seed"].to_list())
 
     def look(part: Sequence[int]) -> list[torch.Tensor]:

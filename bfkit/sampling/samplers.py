@@ -96,7 +96,7 @@ def _same_sampler(one: ConfigMixin, other: ConfigMixin) -> bool:
 
 
 @contextmanager
-def _sampling(
+def sampling_by(
     pipe: DiffusionPipeline, name: str, kind: type, flow: type | str, **options: Any
 ) -> Iterator[DiffusionPipeline]:
     """Exchange the scheduler for another of the same noise schedule and prediction type.
@@ -133,7 +133,7 @@ def ddim(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
     step at timestep -1 that ruins the picture. Where the stride is whole, both give the same picture. Raises
     ``DoesNotApply`` for a pipeline without betas: on a flow it is Euler's method, which the pipeline has.
     """
-    return _sampling(
+    return sampling_by(
         pipe,
         "DDIM",
         DPMSolverMultistepScheduler,
@@ -152,7 +152,7 @@ def euler_ancestral(pipe: DiffusionPipeline) -> AbstractContextManager[Diffusion
     Inside, the pipeline must be called with one generator a picture. ``DoesNotApply`` for a pipeline without betas.
     """
     flow = "the noise that diffusers adds on a flow belongs to the batch, not to its picture"
-    return _sampling(pipe, "EulerAncestral", EulerAncestral, flow, timestep_spacing="linspace")
+    return sampling_by(pipe, "EulerAncestral", EulerAncestral, flow, timestep_spacing="linspace")
 
 
 def dpm_solver(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
@@ -160,7 +160,7 @@ def dpm_solver(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipel
 
     The last step, to no noise at all, is of first order, and so is a single one. On a flow, at the flow's own times.
     """
-    return _sampling(
+    return sampling_by(
         pipe,
         "DPM-Solver++ 2M",
         DPMSolverMultistepScheduler,
@@ -179,7 +179,7 @@ def unipc(pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
 
     Linspace spacing, 999 towards 0. On a flow, at the flow's own times.
     """
-    return _sampling(
+    return sampling_by(
         pipe,
         "UniPC",
         UniPC,

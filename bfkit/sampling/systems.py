@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from .conditioning import embed
 from .cost import flop_counter
 from .distrifusion import WARMUP, distrifusion
 from .generate import MAX_STEPS, check_steps, sample
+from .grids import SOLVERS, on_grid
 from .hooks import DoesNotApply
 from .samplers import ddim, dpm_solver, euler_ancestral, unipc
 
@@ -67,8 +68,26 @@ _SYSTEMS = (
            {"ratio": 0.5}, in_denoiser=True),
     System("DistriFusion", "2402.19481", distrifusion, f"{_UNET}, its lowest resolution divisible by the patches",
            "the pipeline's", {"patches": 2, "warmup": WARMUP}, in_denoiser=True),
+    *(System(f"{solver} on a grid", "2206.00364", on_grid, _BETAS, "levels of noise evenly in their 1 / rho-th power",
+             {"solver": solver, "rho": 7.0, "lowest": 0.03}) for solver in SOLVERS),
 )  # fmt: skip
 SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system in _SYSTEMS})
+
+
+def systems_of(profile: Profile) -> dict[str, System]:
+    """``SYSTEMS`` with the grids that were found for a profile; ValueError where they are none."""
+    found = {}
+    for solver, pair in profile.grids.items():
+        numbers = [value for value in pair if isinstance(value, int | float)] if isinstance(pair, list | tuple) else []
+        if solver not in SOLVERS or len(numbers) != 2:
+            raise ValueError(
+                f"{profile.source}: a grid is a solver of {', '.join(SOLVERS)} with its rho and lowest level, such as "
+                f"Euler = [7.0, 0.03]; got {solver} = {pair!r}"
+            )
+        found[f"{solver} on a grid"] = dict(zip(("rho", "lowest"), map(float, numbers), strict=True))
+    return {
+        name: replace(system, settings={**system.settings, **found.get(name, {})}) for name, system in SYSTEMS.items()
+    }
 
 
 def count_tflops(pipe: DiffusionPipeline, profile: Profile, steps: int) -> tuple[float, ...]:

@@ -158,6 +158,7 @@ COMPUTING = {
     "draw": ["a white and empty wall", "--out", "OUT"],
     "doctor": [],
     "calibrate": [],
+    "grid": ["--prompts", "1", "--seeds", "1"],
     "quickstart": ["--out", "OUT"],
     "recipes": ["--out", "OUT"],
     "steps": ["a white and empty wall"],

@@ -72,7 +72,7 @@ def test_a_family_goes_the_whole_way(profile, tmp_path, capsys):
     for name, words in absent.items():
         assert words in reasons[name]
         assert f"{name} ({reasons[name]})" in said
-    drawn = ["OURS", "UNIFORM", "REFERENCE", *(name for name in SYSTEMS if name not in absent)]
+    drawn = ["OURS", "UNIFORM", "RANDOM", "REFERENCE", *(name for name in SYSTEMS if name not in absent)]
     assert frame["system"].unique(maintain_order=True).to_list() == drawn
     assert frame["d_sim"].is_finite().all()
 

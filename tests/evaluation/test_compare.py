@@ -22,10 +22,12 @@ from bfkit.evaluation.compare_pictures import Lab, measure, plain_targets, witho
 from bfkit.metrics.inception import inception_score
 from bfkit.models.pipelines import load_pipeline
 from bfkit.sampling.generate import generate
+from bfkit.sampling.grids import SOLVERS
 from bfkit.sampling.hooks import replaced
 from bfkit.sampling.systems import SYSTEMS
 
 OURS = {3: ("a white and empty wall", 2), 8: ("two red circles on a beach", 4), 9: ("a crowd in a park", 3)}
+GRIDS = [f"{solver} on a grid" for solver in SOLVERS]
 STEPS = dict(OURS.values())
 
 
@@ -69,7 +71,7 @@ def test_uniform_has_the_same_total_dealt_out_evenly(steps):
 
 
 def test_every_system_of_the_table_has_a_plan_that_costs_at_most_what_ours_does(lab, plans):
-    assert list(plans) == ["OURS", "UNIFORM", "REFERENCE", *SYSTEMS]
+    assert list(plans) == ["OURS", "UNIFORM", "RANDOM", "REFERENCE", *SYSTEMS]
     budget = np.mean([plans["OURS"].cost.tflops(steps) for steps in STEPS.values()])
     dear = plans["REFERENCE"].cost.tflops(65)
     for name in SYSTEMS:
@@ -82,7 +84,7 @@ def test_every_system_of_the_table_has_a_plan_that_costs_at_most_what_ours_does(
 
 def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(costs):
     plans = {(plan.system, plan.share): plan for plan in combination_entries(costs, STEPS)}
-    assert len(plans) == 2 * 4 * 3
+    assert len(plans) == 2 * 5 * 3
     for (name, share), plan in plans.items():
         other = plans[name.replace("OURS", "UNIFORM"), share]
         assert sum(plan.steps.values()) == sum(other.steps.values())
@@ -97,8 +99,8 @@ def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(costs):
     ("family", "apply"),
     [
         ("flux", ["DPM-Solver++ 2M", "UniPC"]),
-        ("pixart", ["DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC"]),
-        ("kandinsky", ["DPM-Solver++ 2M", "UniPC", "DeepCache", "DistriFusion"]),
+        ("pixart", ["DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC", *GRIDS]),
+        ("kandinsky", ["DPM-Solver++ 2M", "UniPC", "DeepCache", "DistriFusion", *GRIDS[1:]]),
     ],
 )
 def test_in_every_family_what_applies_is_priced_and_the_rest_has_a_reason(family, apply, tmp_path):
@@ -114,7 +116,9 @@ def test_a_system_that_a_budget_pays_no_step_of_is_left_out_with_that_reason(cos
     found = table2_entries(costs, dict.fromkeys(STEPS, 1))
     assert list(found.absent) == ["DistriFusion"]
     assert "pays for no step of" in found.absent["DistriFusion"]
-    assert [entry.system for entry in found.entries] == ["OURS", "UNIFORM", "REFERENCE", *SYSTEMS][:-1]
+    assert [entry.system for entry in found.entries] == ["OURS", "UNIFORM", "RANDOM", "REFERENCE"] + [
+        name for name in SYSTEMS if name != "DistriFusion"
+    ]
 
 
 def test_combinations_are_of_what_applies(costs):

@@ -23,15 +23,17 @@ from bfkit.sampling.accelerators import deep_cache, tome
 from bfkit.sampling.cost import flop_counter
 from bfkit.sampling.counting import counting
 from bfkit.sampling.generate import generate
+from bfkit.sampling.grids import SOLVERS
 from bfkit.sampling.hooks import DoesNotApply
 from bfkit.sampling.systems import SYSTEMS, Cost, count_cost, count_tflops
 
 PROMPTS = ["a white and empty wall", "two red circles on a beach", "a crowd in a park"]
 SEEDS = [0, 1, 2]
-SAMPLERS = ("DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC")
+GRIDS = tuple(f"{solver} on a grid" for solver in SOLVERS)
+SAMPLERS = ("DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC", *GRIDS)
 IN_THE_UNET = ("DeepCache", "ToMe", "DistriFusion")
 ON_A_FLOW = ("DPM-Solver++ 2M", "UniPC")
-SMOOTH = ("DDIM", "DPM-Solver++ 2M", "UniPC")
+SMOOTH = ("DDIM", "DPM-Solver++ 2M", "UniPC", *GRIDS)
 
 
 def pictures(pipe, profile, steps: int = 7) -> torch.Tensor:
@@ -187,9 +189,9 @@ def test_a_sampler_that_the_pipeline_has_already_is_refused(pipe):
     [
         ("sdxl", ()),
         ("sd3", ("DDIM", "EulerAncestral", *IN_THE_UNET)),
-        ("flux", ("DDIM", "EulerAncestral", *IN_THE_UNET)),
+        ("flux", ("DDIM", "EulerAncestral", *GRIDS, *IN_THE_UNET)),
         ("pixart", IN_THE_UNET),
-        ("kandinsky", ("DDIM", "EulerAncestral", "ToMe")),
+        ("kandinsky", ("DDIM", "EulerAncestral", "Euler on a grid", "ToMe")),
     ],
 )
 def test_in_every_family_a_system_acts_or_says_what_it_needs(tmp_path, family, refused):
