@@ -3,6 +3,7 @@
 from bfkit.extras import extra
 
 with extra("notebooks"):
+    from .beyond import by_steps, dense, shares
     from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
     from .generic import bars, histogram, scatter, small_multiples, two_histograms
     from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
@@ -22,7 +23,9 @@ __all__ = [
     "against_oracle",
     "architecture",
     "bars",
+    "by_steps",
     "combinations",
+    "dense",
     "efficiency",
     "errors",
     "errors_by_step",
@@ -36,6 +39,7 @@ __all__ = [
     "rules",
     "scatter",
     "scoring_time",
+    "shares",
     "small_multiples",
     "study_sides",
     "study_times",

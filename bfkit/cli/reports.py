@@ -1,4 +1,4 @@
-"""Comparisons, benchmarks, the report: ``bfkit compare | networks | learning-curve | recipes | bench | reproduce``."""
+"""``bfkit compare | networks | learning-curve | recipes | knowing | bench | reproduce``: comparisons and the report."""
 
 import argparse
 import sys
@@ -103,6 +103,20 @@ def recipes(profile: Profile, arguments: argparse.Namespace) -> None:
     print(f"written: {arguments.out}")
 
 
+def knowing(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Look at a score table's pictures again: what prompt, noise and looks tell of the steps that each needs."""
+    from bfkit.evaluation.knowing import BUDGETS, knowing_finding, measure
+    from bfkit.files import write_file
+
+    check_target(arguments.out, "file")
+    device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
+    found = measure(profile, device)
+    write_file(arguments.out, found.write_csv(float_precision=5).encode())
+    show(found)
+    print("\n".join(knowing_finding(found, budget) for budget in BUDGETS))
+    print(f"written: {arguments.out}")
+
+
 def bench(_: Profile, arguments: argparse.Namespace) -> None:
     """Measure speed side by side with what one would write first, and the GPU where there is one."""
     check_target(arguments.out, "folder")  # before the imports, which take seconds, and the benchmarks minutes
@@ -146,6 +160,10 @@ def reproduce(profile: Profile, arguments: argparse.Namespace) -> int | None:
     return None
 
 
+# what is computed from a score table into a CSV
+TABLES = (("networks", networks), ("learning-curve", learning_curve), ("recipes", recipes), ("knowing", knowing))
+
+
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add ``compare``, what is computed from score tables, ``bench`` and ``reproduce`` to the parser."""
     command = add_command(commands, "compare", compare)
@@ -166,7 +184,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_offload(command)
     command.add_argument("--part", type=part, default=(1, 1), metavar="I/N", help="only the I-th of N parts")
     command.add_argument("--table", type=Path, help="also write all rows into this one parquet file")
-    for name, action in (("networks", networks), ("learning-curve", learning_curve), ("recipes", recipes)):
+    for name, action in TABLES:
         command = add_command(commands, name, action)
         add_profile(command)
         command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")

@@ -13,7 +13,9 @@ import torch
 from diffusers import DiffusionPipeline
 
 from bfkit.dataset.curves import interpolate_losses
-from bfkit.dataset.table import complete_prompts
+from bfkit.dataset.table import complete_prompts, read_scores
+from bfkit.models.clip import load_clip
+from bfkit.models.pipelines import load_pipeline
 from bfkit.predictor.picture_curves import METRIC, fit_pictures
 from bfkit.predictor.rules import at_mean_cost, at_steps, steps_by_uniform
 from bfkit.profiles import Profile
@@ -33,6 +35,7 @@ KNOW: Mapping[str, tuple[tuple[str, ...], int]] = MappingProxyType({
 })  # fmt: skip
 HINDSIGHT = "hindsight"
 FOLDS = 5
+BUDGETS = (9.0, 17.0, 33.0)
 
 
 def pictures_of(scores: pl.DataFrame) -> pl.DataFrame:
@@ -107,6 +110,18 @@ def _saved(
     means = (values.reshape(-1, seeds).mean(axis=1) for values in (own, even))
     saved, low, high = interval(lambda a, b: 1 - a.mean(axis=-1) / b.mean(axis=-1), *means)
     return {"saved": saved, "low": low, "high": high, "dealt": 1 - dealt.mean() / even.mean()}
+
+
+def measure(
+    profile: Profile, device: torch.device | str | None = None, budgets: Sequence[float] = BUDGETS
+) -> pl.DataFrame:
+    """``who_knows`` of a profile's own score table, whose pictures are looked at again: three evaluations each."""
+    scores = read_scores(profile.scores)
+    pictures = pictures_of(scores)
+    known = look_at_pictures(load_pipeline(profile, device), profile, pictures)
+    texts = pictures["prompt"].unique(maintain_order=True).to_list()
+    rows = load_clip(profile.clip, device).embed_texts(texts).cpu().numpy()
+    return who_knows(scores, {**known, PROMPT: rows.repeat(len(pictures) // len(texts), axis=0)}, budgets)
 
 
 def knowing_finding(found: pl.DataFrame, budget: float) -> str:

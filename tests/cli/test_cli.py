@@ -161,6 +161,7 @@ COMPUTING = {
     "grid": ["--prompts", "1", "--seeds", "1"],
     "quickstart": ["--out", "OUT"],
     "recipes": ["--out", "OUT"],
+    "knowing": ["--out", "OUT"],
     "steps": ["a white and empty wall"],
     "dataset": ["--prompts", "1", "--out", "OUT"],
     "plan": ["--prompts", "1"],

@@ -78,5 +78,5 @@ def test_a_profiles_grids_are_those_of_its_systems_and_what_is_none_is_named(ran
         name: system for name, system in SYSTEMS.items() if name != "UniPC on a grid"
     }
     for wrong in ({"Heun": (7.0, 0.03)}, {"Euler": 7.0}, {"Euler": (7.0, "low")}):
-        with pytest.raises(ValueError, match="mini: a grid is a solver of Euler, .* got "):
+        with pytest.raises(ValueError, match=r"mini: a grid is a solver of Euler, .* got "):
             systems_of(replace(random_profile, grids=wrong))

@@ -1,0 +1,93 @@
+"""Figures beyond the paper: shares over the steps, what knowing is worth, curves drawn at every step count."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from .theme import COLORS, INK, MUTED, SERIES, Layers, outlined, steps_axis, titled
+
+TONES = [*SERIES, "#a3621b", MUTED, INK]
+STROKES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [5, 2], [1, 3], [12, 4]]
+
+
+def by_steps(
+    frame: pl.DataFrame, series: str, title: str, subtitle: str = "", *, y_title: str, y_format: str = "%"
+) -> Layers:
+    """A line a series with its interval, over the steps, named at its end: ``steps, value, low, high`` and the series.
+
+    Names that would meet are pushed apart. At most seven series.
+    """
+    names = frame[series].unique(maintain_order=True).to_list()
+    tones, strokes = alt.Scale(domain=names, range=TONES), alt.Scale(domain=names, range=STROKES)
+    last = frame["steps"].max()
+    ends = frame.filter(pl.col("steps") == last).sort("value")
+    low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
+    ends = ends.with_columns(at=pl.Series(_apart(ends["value"].to_list(), 0.055 * (high - low)), dtype=pl.Float64))
+    color = alt.Color(f"{series}:N", scale=tones, legend=None)
+    value = alt.Scale(domain=[low, max(high, *ends["at"])], nice=True)
+    up = alt.Y("value:Q", title=y_title, scale=value, axis=alt.Axis(format=y_format))
+    base = alt.Chart(frame).encode(steps_axis(last=last))
+    band = base.mark_area(opacity=0.12).encode(alt.Y("low:Q", scale=value, title=y_title), alt.Y2("high:Q"), color)
+    line = base.mark_line(point=alt.OverlayMarkDef(size=24)).encode(
+        up, color, alt.StrokeDash(f"{series}:N", scale=strokes, legend=None)
+    )
+    text = alt.Chart(ends).mark_text(align="left", dx=8, fontSize=12).encode(
+        steps_axis(last=last), alt.Y("at:Q", scale=value), color, text=f"{series}:N"
+    )  # fmt: skip
+    return titled(band + line + text, title, subtitle).properties(width=470, height=290)
+
+
+def _apart(values: Sequence[float], gap: float) -> list[float]:
+    """Rising values, none nearer than ``gap`` to the one below, and all together where they were."""
+    placed: list[float] = []
+    for value in values:
+        placed.append(max(value, placed[-1] + gap) if placed else value)
+    off = (sum(placed) - sum(values)) / len(values)
+    return [value - off for value in placed]
+
+
+def shares(
+    frame: pl.DataFrame, rows: str, panels: str, title: str, subtitle: str = "", *, x_title: str, wide: int = 230
+) -> alt.HConcatChart:
+    """A share with its interval, a line a value of ``rows``, a panel a value of ``panels``: ``value, low, high``.
+
+    Numbers stand beside the dots; a rule marks nothing gained.
+    """
+    order = frame[rows].unique(maintain_order=True).to_list()
+    low, high = frame.select(low=pl.min_horizontal(pl.col("low").min(), 0), high=pl.col("high").max()).row(0)
+    span = alt.Scale(domain=[low - 0.05 * (high - low), high + 0.05 * (high - low)], nice=False)
+    drawn = []
+    for (name,), part in frame.group_by(panels, maintain_order=True):
+        part = part.with_columns(text=pl.col("value").map_elements("{:+.0%}".format, pl.String))
+        labels = alt.Undefined if not drawn else alt.Axis(labels=False, ticks=False)
+        base = alt.Chart(part).encode(alt.Y(f"{rows}:N", sort=order, title=None, axis=labels))
+        across = alt.X("low:Q", title=x_title, scale=span, axis=alt.Axis(format="%", tickCount=4))
+        zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
+        line = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("high:Q"))
+        dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="value:Q")
+        text = outlined(base.encode(x="value:Q"), "text", dy=-11, fontSize=11)
+        heading = alt.TitleParams(str(name), fontSize=12)
+        drawn.append((zero + line + dot + text).properties(title=heading, width=wide, height=alt.Step(36)))
+    return titled(alt.hconcat(*drawn, spacing=16, bounds="flush"), title, subtitle)
+
+
+def dense(
+    prompts: Sequence[str], drawn: np.ndarray, joined: np.ndarray, counts: Sequence[int], title: str, subtitle: str = ""
+) -> alt.ConcatChart:
+    """Curves (N, T) drawn at every step count, a panel a prompt, and those that join ``counts`` by straight lines."""
+    steps, panels = np.arange(1, drawn.shape[1] + 1), []
+    for prompt, own, lines in zip(prompts, drawn, joined, strict=True):
+        frame = pl.DataFrame({"steps": steps, "drawn": own, "joined": lines})
+        base = alt.Chart(frame).encode(steps_axis(last=int(steps[-1])))
+        up = {"title": None, "scale": alt.Scale(zero=True)}
+        line = base.mark_line(color=COLORS["d_sim"], strokeWidth=1.6).encode(alt.Y("drawn:Q", **up))
+        dashed = base.mark_line(color=COLORS["i_clip"], strokeDash=[5, 3], strokeWidth=1.6)
+        other = dashed.encode(alt.Y("joined:Q", **up))
+        dots = alt.Chart(frame.filter(pl.col("steps").is_in(list(counts)))).mark_circle(
+            size=34, opacity=1, color=COLORS["i_clip"]
+        ).encode(steps_axis(last=int(steps[-1])), alt.Y("joined:Q", **up))  # fmt: skip
+        heading = alt.TitleParams(prompt if len(prompt) < 38 else prompt[:36] + " …", fontSize=11)
+        panels.append((line + other + dots).properties(title=heading, width=210, height=130))
+    return titled(alt.concat(*panels, columns=3, bounds="flush", spacing=50), title, subtitle)
