@@ -29,6 +29,7 @@ class PredictorSettings:
     epochs: dict[str, int] = field(default_factory=lambda: dict(paper.EPOCHS))
     grid: tuple[int, ...] = tuple(range(1, paper.TARGET_STEPS + 1))  # the steps that the LSTM walks along
     monotone: bool = False  # let no predicted curve turn back (Section 3.4 says that measured ones do not)
+    plain: bool = False  # as the paper words it; else each step's own range, errors as its shares, a falling rate
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,17 @@ def mean(values: np.ndarray) -> np.ndarray:
     return values.mean(axis=-1)
 
 
+def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson's along the last axis, for ``interval``; 0 where one of the two is constant.
+
+    >>> float(correlation(np.array([1.0, 2.0, 3.0]), np.array([3.0, 5.0, 7.0])))
+    1.0
+    """
+    a, b = (values - values.mean(axis=-1, keepdims=True) for values in (first, second))
+    spread = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    return np.where(spread > 0, (a * b).sum(axis=-1) / np.where(spread > 0, spread, 1), 0.0)
+
+
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Spearman's rank correlation, ties at their mean rank; not a number if one of the two is constant.
 

@@ -51,6 +51,58 @@ def prediction_finding(errors: pl.DataFrame) -> str:
     return f"The BiLSTM beats both baselines on {' and '.join(won)} only"
 
 
+def paper_and_here(settings: PredictorSettings) -> pl.DataFrame:
+    """What of the predictor the paper says, and what these settings do: rows of ``what, paper, here``."""
+    own = settings
+    grid = f"all {len(own.grid)}" if own.grid == tuple(range(1, own.grid[-1] + 1)) else f"the {len(own.grid)} drawn"
+    rows = [
+        ("steps that the LSTM passes", f"all {paper.TARGET_STEPS}, interpolated", grid),
+        ("hidden features", str(paper.LSTM_HIDDEN), str(own.hidden)),
+        ("layers of the LSTM", str(paper.LSTM_LAYERS), str(own.layers)),
+        (
+            "dropout",
+            "after the LSTM, no rate named",
+            f"{own.dropout:g}" + ("" if own.plain else ", between layers too"),
+        ),
+        ("output", "a sigmoid", "a sigmoid" if own.plain else "a sigmoid over each step's own range"),
+        ("loss", "squared error", "squared error" if own.plain else "squared error as a share of each step's range"),
+        ("rate", f"{paper.RATE:g}, constant", f"{own.rate:g}, " + ("constant" if own.plain else "falling to 0")),
+        ("epochs, L-SNR and D-SIM", str(paper.EPOCHS["d_sim"]), str(own.epochs["d_sim"])),
+        ("epochs, I-CLIP", str(paper.EPOCHS["i_clip"]), str(own.epochs["i_clip"])),
+        ("prompt's embedding", "CLIP's", "CLIP's" if own.plain else "CLIP's, as long as a step's"),
+        ("predicted curves", "as they come", "nearest that never turn back" if own.monotone else "as they come"),
+    ]
+    return pl.DataFrame(rows, schema=("what", "paper", "here"), orient="row")
+
+
+def t_star_agreement(
+    predicted: pl.DataFrame, measured: pl.DataFrame, ceilings: pl.DataFrame, draws: int = 4000
+) -> pl.DataFrame:
+    """Predicted against measured steps of the same prompts: ``metric, correlation, low, high, ceiling``.
+
+    Two of ``Choice.table``'s, row by row, and ``reliability``'s rows of plateaus, whose ``ceiling`` no prediction from
+    the prompt can be expected to pass. Pearson's correlation with its interval over prompts; ``all`` is t*.
+    """
+    rows = []
+    for metric in (*METRICS, "all"):
+        column = "steps" if metric == "all" else metric
+        pair = (frame[column].to_numpy().astype(float) for frame in (predicted, measured))
+        ceiling = ceilings.filter(quantity="plateau", metric=metric)["ceiling"].item()
+        value, low, high = stats.interval(stats.correlation, *pair, draws=draws)
+        rows.append({"metric": metric, "correlation": value, "low": low, "high": high, "ceiling": ceiling})
+    return pl.DataFrame(rows)
+
+
+def agreement_finding(found: pl.DataFrame) -> str:
+    """One sentence on ``t_star_agreement``: t* predicted from the words, beside the best that words can do."""
+    own = found.filter(metric="all").row(0, named=True)
+    verdict = "tells" if own["low"] > 0 else "does not surely tell"
+    return (
+        f"The predictor {verdict} a prompt's t*: correlation {own['correlation']:.2f} ({own['low']:.2f} to "
+        f"{own['high']:.2f}) with the measured one, of {own['ceiling']:.2f} that words could reach"
+    )
+
+
 def errors_by_step(predictors: Predictors, clip: Clip, held_out: pl.DataFrame) -> pl.DataFrame:
     """Absolute error at each sampled step count (Figure 12): ``metric, steps, error, spread``, the standard error."""
     texts, measured, steps = mean_curves(held_out)

@@ -35,7 +35,7 @@ class CurvePredictor(nn.Module):
     """theta_m of Eq. 6: prompt embeddings (N, D) to a metric at the G steps of the grid, (N, G) in (0, 1).
 
     The settings' network gives logits; their sigmoid spans the range that the training prompts have at each step,
-    ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself.
+    ``low`` to ``high``, since D-SIM, say, has only a small part of [0, 1] to itself; in ``plain`` settings all of it.
     """
 
     low: torch.Tensor
@@ -100,20 +100,23 @@ def fit_curve(
 
     It is trained on the device where the embeddings lie, and stays there. Of the curve it sees the steps of the grid:
     all of them, as in the paper, or those that were drawn. ``progress`` is called after every epoch with its mean loss.
-    Seeded; the rate falls to zero along a cosine.
+    Seeded; the rate falls to zero along a cosine, unless the settings are ``plain``.
     """
     torch.manual_seed(seed)
     device = prompts.device
     targets = torch.as_tensor(curves[:, np.asarray(settings.grid) - 1], dtype=torch.float32, device=device)
     network = CurvePredictor(prompts.shape[1], settings).to(device)  # the same beginning on every device
-    network.low.copy_(targets.amin(dim=0))
-    network.high.copy_(targets.amax(dim=0))
-    spans = network.high - network.low
-    # an error counts as a share of what there is to tell apart
-    weights = 1 / (spans + RANGE_FLOOR * spans.max() + 1e-8)
+    weights = torch.ones(targets.shape[1], device=device)
+    if not settings.plain:
+        network.low.copy_(targets.amin(dim=0))
+        network.high.copy_(targets.amax(dim=0))
+        spans = network.high - network.low
+        # an error counts as a share of what there is to tell apart
+        weights = 1 / (spans + RANGE_FLOOR * spans.max() + 1e-8)
     optimizer = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), lr=settings.rate)
     batches = math.ceil(len(prompts) / settings.batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    lowest = settings.rate if settings.plain else 0.0
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches, eta_min=lowest)
     for _ in range(epochs):
         total = torch.zeros((), device=device)  # read once an epoch: each reading makes a GPU wait
         for rows in torch.randperm(len(prompts)).to(device).split(settings.batch):

@@ -15,9 +15,10 @@ from bfkit.profiles import PredictorSettings
 class PromptAndStep(nn.Module):
     """The input of Eq. 6: the prompt added to a learned embedding of each step, as BERT adds positions: (N, G, D)."""
 
-    def __init__(self, embed_dim: int, steps: int, prompt: bool = True, step: bool = True) -> None:
+    def __init__(self, embed_dim: int, steps: int, prompt: bool = True, step: bool = True, plain: bool = False) -> None:
         super().__init__()
-        self.scale = math.sqrt(embed_dim) if prompt else 0.0  # a normalised prompt then weighs as much as a step
+        weight = 1.0 if plain else math.sqrt(embed_dim)  # a normalised prompt then weighs as much as a step
+        self.scale = weight if prompt else 0.0
         self.step = nn.Embedding(steps, embed_dim)
         if not step:
             nn.init.zeros_(self.step.weight)
@@ -32,8 +33,8 @@ class BiLSTM(nn.Module):
 
     def __init__(self, embed_dim: int, settings: PredictorSettings, **inputs: bool) -> None:
         super().__init__()
-        self.inputs = PromptAndStep(embed_dim, len(settings.grid), **inputs)
-        between = settings.dropout if settings.layers > 1 else 0.0
+        self.inputs = PromptAndStep(embed_dim, len(settings.grid), plain=settings.plain, **inputs)
+        between = settings.dropout if settings.layers > 1 and not settings.plain else 0.0
         self.lstm = nn.LSTM(
             embed_dim, settings.hidden, settings.layers, batch_first=True, bidirectional=True, dropout=between
         )

@@ -1,9 +1,12 @@
+import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from bfkit.evaluation import metric_quality, prediction
+from bfkit.metrics.registry import METRICS
 from bfkit.models.clip import retrieval
+from bfkit.profiles import PROFILES, PredictorSettings
 
 
 def test_retrieval_counts_the_rows_whose_own_text_is_nearest_within_its_block():
@@ -53,3 +56,30 @@ def test_the_verdict_says_who_won(winner, sentence):
     rows[0]["error"] = 0.05  # now the BiLSTM wins L-SNR at least
     if winner != "BiLSTM":
         assert prediction.prediction_finding(pl.DataFrame(rows)) == "The BiLSTM beats both baselines on L-SNR only"
+
+
+def test_what_the_paper_says_stands_beside_what_is_done_here():
+    here = prediction.paper_and_here(PROFILES["mini"].predictor)
+    told = {row["what"]: (row["paper"], row["here"]) for row in here.iter_rows(named=True)}
+    assert told["hidden features"] == ("512", "128")
+    assert told["steps that the LSTM passes"] == ("all 129, interpolated", "the 12 drawn")
+    plain = prediction.paper_and_here(PredictorSettings(plain=True))
+    same = {"hidden features", "layers of the LSTM", "output", "loss", "rate", "epochs, I-CLIP", "predicted curves"}
+    assert all(row["paper"] == row["here"] for row in plain.iter_rows(named=True) if row["what"] in same)
+
+
+def test_predicted_and_measured_steps_agree_as_they_were_made_to():
+    lot = np.random.default_rng(0)
+    measured = lot.normal(20, 5, (80, 4))
+    predicted = 0.6 * measured + 0.8 * lot.normal(0, 5, (80, 4))
+    frames = [pl.DataFrame(rows, schema=[*METRICS, "steps"]) for rows in (predicted, measured)]
+    ceilings = pl.DataFrame({"quantity": "plateau", "metric": [*METRICS, "all"], "ceiling": [0.9, 0.8, 0.7, 0.65]})
+    found = prediction.t_star_agreement(*frames, ceilings, draws=500)
+    expected = [np.corrcoef(predicted[:, i], measured[:, i])[0, 1] for i in range(4)]
+    np.testing.assert_allclose(found["correlation"], expected)
+    assert (found["low"] < found["correlation"]).all() and (found["correlation"] < found["high"]).all()
+    assert "tells a prompt's t*" in prediction.agreement_finding(found) and "of 0.65" in prediction.agreement_finding(
+        found
+    )
+    nothing = [frames[0], frames[1].sample(fraction=1, shuffle=True, seed=1)]
+    assert "does not surely tell" in prediction.agreement_finding(prediction.t_star_agreement(*nothing, ceilings, 500))

@@ -289,3 +289,35 @@ def test_a_monotone_predictor_follows_its_metrics_direction_and_stays_so_when_sa
         for name, values in curves.items():
             sign = 1 if METRICS[name].lower_is_better else -1
             assert (sign * np.diff(values) <= 1e-6).all(), name
+
+
+def test_as_the_paper_words_it_a_sigmoid_spans_all_and_errors_count_alike():
+    """Curves that nobody can tell apart but at one step: the plain network still answers with a plain sigmoid."""
+    prompts = torch.nn.functional.normalize(torch.randn(12, 6, generator=torch.Generator().manual_seed(0)), dim=1)
+    curves = np.full((12, 5), 0.3)
+    curves[:, 4] = np.linspace(0.2, 0.4, 12)
+    settings = PredictorSettings(layers=2, hidden=4, mlp=8, batch=4, grid=(1, 2, 3, 4, 5), plain=True, dropout=0.5)
+    network = fit_curve(prompts, curves, settings, epochs=1)
+    assert torch.equal(network.low, torch.zeros(5)) and torch.equal(network.high, torch.ones(5))
+    assert network.network.lstm.dropout == 0 and network.network.inputs.scale == 1
+    untrained = network(prompts)
+    assert (untrained[:, 0] - 0.3).abs().max() > 0.05, "it does not know the step's range beforehand"
+    knowing = fit_curve(prompts, curves, replace(settings, plain=False), epochs=1)
+    assert (knowing(prompts)[:, 0] - 0.3).abs().max() < 1e-6
+
+
+def test_the_paper_names_no_falling_rate():
+    rates = {}
+    for plain in (True, False):
+        seen, step = [], torch.optim.Adam.step
+
+        def note(self, *args, seen=seen, step=step, **kwargs):
+            seen.append(self.param_groups[0]["lr"])
+            return step(self, *args, **kwargs)
+
+        settings = PredictorSettings(layers=1, hidden=4, mlp=8, batch=4, grid=(1, 2), plain=plain, rate=0.01)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.optim.Adam, "step", note)
+            fit_curve(torch.randn(8, 3), np.random.default_rng(0).random((8, 2)), settings, epochs=3)
+        rates[plain] = seen
+    assert set(rates[True]) == {0.01} and rates[False][-1] < 0.003
