@@ -16,7 +16,7 @@ SEEDS = 4
 PROMPTS = 18_384
 IMAGES = 882_432
 IMAGE_SIZE = 768
-TEST_SHARE = 0.1
+TEST_SHARE, TEST_PROMPTS = 0.1, 1_839
 DISSIMILARITY = 0.75  # Eq. 1: prompts are kept while their CLIP cosine similarity stays below this
 
 # Section 3.2: metrics compare with the picture at the last step count
@@ -28,6 +28,8 @@ LSTM_LAYERS, LSTM_HIDDEN = 2, 512
 MLP_SIZES = (1024, 128, 1)
 BATCH, RATE = 32, 1e-4
 EPOCHS = MappingProxyType({"l_snr": 25, "d_sim": 25, "i_clip": 50})
+TRAINING_MINUTES = MappingProxyType({"l_snr": 30, "d_sim": 30, "i_clip": 60})  # on an A100; the appendix
+PREDICTION_SECONDS = 0.004  # for one prompt
 
 # Section 3.4, Eq. 7
 WEIGHTS = MappingProxyType({"l_snr": 0.3, "d_sim": 0.2, "i_clip": 0.5})
@@ -54,6 +56,17 @@ TABLE_2 = MappingProxyType(
         "DeepCache": {"l_snr": 0.43, "d_sim": 1.27, "i_clip": 1.35},
         "DistriFusion": {"l_snr": 0.44, "d_sim": 0.87, "i_clip": 1.22},
         "EulerAncestral": {"l_snr": 0.38, "d_sim": 1.0, "i_clip": 1.26},
+    }
+)
+# the standard errors stated beside them; REFERENCE has none
+TABLE_2_ERROR = MappingProxyType(
+    {
+        "OURS": {"l_snr": 0.013, "d_sim": 0.011, "i_clip": 0.012},
+        "UNIFORM": {"l_snr": 0.0020, "d_sim": 0.0018, "i_clip": 0.0017},
+        "DDIM": {"l_snr": 0.0021, "d_sim": 0.0025, "i_clip": 0.0020},
+        "DeepCache": {"l_snr": 0.0020, "d_sim": 0.0018, "i_clip": 0.0017},
+        "DistriFusion": {"l_snr": 0.0021, "d_sim": 0.0031, "i_clip": 0.0026},
+        "EulerAncestral": {"l_snr": 0.0018, "d_sim": 0.0026, "i_clip": 0.0024},
     }
 )
 TFLOPS = MappingProxyType({"OURS": 68.0, "UNIFORM": 67.0, "REFERENCE": 394.0})  # Section 4.2

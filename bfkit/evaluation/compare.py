@@ -5,7 +5,7 @@ paper; every other system with a picture of its own at REFERENCE's cost. All are
 well, which other samplers of the same equation come near. A system that a pipeline cannot draw by is left out by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from bfkit import paper
 from bfkit.dataset import truth
 from bfkit.predictor.rules import deal_evenly
 from bfkit.profiles import Profile
+from bfkit.sampling.generate import MAX_STEPS
 from bfkit.sampling.hooks import DoesNotApply
 from bfkit.sampling.systems import SYSTEMS, Cost, System, count_cost
 
@@ -112,12 +113,26 @@ def table2_entries(
         if name == PLAIN:
             continue
         try:
-            steps, reference = own.steps(budget), own.steps(plain.tflops(paper.REFERENCE_STEPS))
+            steps, reference = steps_at(budget, own, ours), own.steps(plain.tflops(paper.REFERENCE_STEPS))
         except DoesNotApply as reason:
             absent[name] = str(reason)
         else:
-            entries.append(Entry(name, dict.fromkeys(ours, steps), reference, own, systems[name]))
+            entries.append(Entry(name, steps, reference, own, systems[name]))
     return LineUp(tuple(entries), absent)
+
+
+def steps_at(budget: float, cost: Cost, prompts: Iterable[str]) -> dict[str, int]:
+    """Two step counts next to each other, dealt to prompts so that a picture costs ``budget`` TFLOPs on average.
+
+    To within half a step of one prompt, and one count for all where the next is out of reach. ``DoesNotApply`` for a
+    budget that pays for no step.
+    """
+    prompts, few = list(prompts), cost.steps(budget)
+    if few == MAX_STEPS:
+        return dict.fromkeys(prompts, few)
+    more = (budget - cost.tflops(few)) / (cost.tflops(few + 1) - cost.tflops(few))
+    dealt = few + deal_evenly(round(min(1.0, more) * len(prompts)), len(prompts))
+    return dict(zip(prompts, dealt.tolist(), strict=True))
 
 
 def combination_entries(

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -82,19 +82,24 @@ def seconds_per_evaluation(pipe: DiffusionPipeline, profile: Profile, batch: int
     return statistics.median(times[1:])
 
 
-def seconds_an_image(pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int]) -> pl.DataFrame:
+def seconds_an_image(
+    pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int], advise: Callable[[str], object] = lambda _: None
+) -> pl.DataFrame:
     """OURS, as prompt to steps, and REFERENCE, drawn in turn and one by one: ``system, steps, seconds, sd, joules``.
 
-    ``joules`` is missing where nothing measures them.
+    From the text on: its embedding counts, and for OURS what ``advise`` takes to choose the steps. ``joules`` is
+    missing where nothing measures them.
     """
     runs: dict[str, list[tuple[int, float, float | None]]] = {"OURS": [], "REFERENCE": []}
     for prompt, steps in ours.items():
-        conditioning = embed(pipe, profile, [prompt], profile.seeds[:1])
         for system, count in (("OURS", steps), ("REFERENCE", paper.REFERENCE_STEPS)):
-            if not runs[system]:
-                sample(pipe, profile, conditioning, 1)  # a warm-up
+            if not runs[system]:  # a warm-up
+                advise(prompt)
+                sample(pipe, profile, embed(pipe, profile, [prompt], profile.seeds[:1]), 1)
             with EnergyMeter(pipe.device) as used:
-                sample(pipe, profile, conditioning, count)
+                if system == "OURS":
+                    advise(prompt)
+                sample(pipe, profile, embed(pipe, profile, [prompt], profile.seeds[:1]), count)
             runs[system].append((count, used.seconds, used.joules))
     rows = []
     for system, own in runs.items():
