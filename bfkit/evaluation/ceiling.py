@@ -223,3 +223,11 @@ def ceiling_finding(frame: pl.DataFrame, budget: float) -> str:
         f"the seeds; knowing the picture, {said('picture', 'power law')}, and {said('picture', 'hindsight')} in "
         "hindsight"
     )
+
+
+def ceiling_title(frame: pl.DataFrame, budget: float) -> str:
+    """The finding of ``ceilings`` at one budget, in a line."""
+    words, picture = (
+        frame.filter(budget=budget, knows=knows, how="power law")["saved"].item() for knows in ("prompt", "picture")
+    )
+    return f"At {budget:g} steps, words could save {words:.0%} of the loss, and knowing the picture {picture:.0%}"

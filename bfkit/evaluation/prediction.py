@@ -99,7 +99,7 @@ def agreement_finding(found: pl.DataFrame) -> str:
     verdict = "tells" if own["low"] > 0 else "does not surely tell"
     return (
         f"The predictor {verdict} a prompt's t*: correlation {own['correlation']:.2f} ({own['low']:.2f} to "
-        f"{own['high']:.2f}) with the measured one, of {own['ceiling']:.2f} that words could reach"
+        f"{own['high']:.2f}) of at most {own['ceiling']:.2f}"
     )
 
 
