@@ -21,7 +21,7 @@ def by_steps(
     """
     names = frame[series].unique(maintain_order=True).to_list()
     tones, strokes = alt.Scale(domain=names, range=TONES), alt.Scale(domain=names, range=STROKES)
-    last = frame["steps"].max()
+    last = int(frame.select(pl.col("steps").max()).item())
     ends = frame.filter(pl.col("steps") == last).sort("value")
     low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
     ends = ends.with_columns(at=pl.Series(_apart(ends["value"].to_list(), 0.055 * (high - low)), dtype=pl.Float64))

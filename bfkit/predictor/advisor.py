@@ -1,6 +1,5 @@
 """Text to steps: how many denoising steps each prompt deserves, before anything is generated."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import polars as pl
 import torch
 from diffusers import DiffusionPipeline
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 
 from bfkit import paper
 from bfkit.dataset.curves import long_curves
@@ -18,13 +17,15 @@ from bfkit.models.pipelines import calling
 from bfkit.profiles import PROFILES, Profile
 from bfkit.sampling.conditioning import embed
 from bfkit.sampling.generate import check_prompts
-from bfkit.sampling.looked import draw_on, look_at_all
+from bfkit.sampling.looked import Looked, drawn_on, look_at_all
+from bfkit.sampling.pixels import to_bytes
 
 from .choice import PROMISED, UNITS, Choice, choose
 from .memory import Memory, measured_curves, remember
 from .model import Predictors, load_predictors
 from .picture_curves import PicturePredictor, load_pictures
 from .promise import Promise, load_promise
+from .readable import check_readable, refusal
 from .rules import at_mean_cost
 
 PICTURES = "look.safetensors"  # beside the prompts' predictor, where the score table keeps looks
@@ -77,26 +78,10 @@ class StepAdvisor:
 
     def refusal(self, prompt: str) -> str | None:
         """Why the curves of a prompt cannot be predicted, in a sentence; None where they can."""
-        if not prompt.strip():
-            return "a prompt is empty: describe a picture in words"
-        unknown = self.clip.unknown_words(prompt)
-        if not unknown or len(unknown) < len(self.clip.words(prompt)):
-            return None
-        known = "; ".join(repr(example) for example in self.examples[:3])
-        return f"no word of {prompt!r} is known to this model; it knows prompts such as {known}"
+        return refusal(prompt, self.clip, self.examples)
 
     def _check(self, prompts: Sequence[str] | str) -> list[str]:
-        """The prompts, warned of words that the text model does not know; ValueError where it knows none."""
-        prompts = check_prompts(prompts)
-        for prompt in prompts:
-            if said := self.refusal(prompt):
-                raise ValueError(said)
-            if unknown := self.clip.unknown_words(prompt):
-                warnings.warn(
-                    f"{prompt!r}: this model does not know {', '.join(map(repr, unknown))} and reads past them",
-                    stacklevel=3,
-                )
-        return prompts
+        return check_readable(prompts, self.clip, self.examples)
 
     def dense(self, prompts: Sequence[str] | str) -> dict[str, np.ndarray]:
         """Predicted curves at every step from 1 to T: a metric's values (len(prompts), T)."""
@@ -205,26 +190,20 @@ class StepAdvisor:
         or of the one that is given for ``look``. Raises ValueError for an advisor that cannot read looks.
         """
         chosen = None if look else self.steps(prompts, rule, tolerance=tolerance, mean_steps=mean_steps)
-        prompts = self._check(prompts) if chosen is None else chosen["prompt"].to_list()
+        prompts = check_prompts(prompts)
         seeds = list(range(len(prompts))) if seeds is None else list(seeds)
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: give one seed for each prompt")
+        pictures: dict[int, Image] = {}
         if chosen is None:
             if options:
                 raise ValueError(f"with a look, pictures are drawn as the profile says: leave out {', '.join(options)}")
             profile = look if isinstance(look, Profile) else self._profile()
-            if self.picture_predictor is None:
-                raise ValueError(
-                    "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and "
-                    "train again"
-                )
-            read = self.picture_predictor
-            chosen = choose(rule, tolerance, mean_steps, self.weights, read.typical_curves)
-            looked = look_at_all(pipe, profile, embed(pipe, profile, prompts, seeds), batch)
-            texts = self.clip.embed_texts(prompts).cpu().numpy()
-            steps = chosen.steps(read(texts, looked.features.half().float().numpy()))
-            return draw_on(pipe, profile, looked, steps, batch)
-        pictures: dict[int, Image] = {}
+            how = {"rule": rule, "tolerance": tolerance, "mean_steps": mean_steps}
+            looked, steps = self.look(pipe, profile, prompts, seeds, batch, **how)
+            for part in drawn_on(pipe, profile, looked, steps, batch):
+                pictures |= zip(part.rows, map(fromarray, to_bytes(part.images)), strict=True)
+            return [pictures[row] for row in range(len(prompts))]
         groups = chosen.with_row_index("row").group_by("steps").agg("row").sort("steps")
         for steps, rows in groups.iter_rows():
             for start in range(0, len(rows), batch):
@@ -238,6 +217,29 @@ class StepAdvisor:
                 for row, picture in zip(part, drawn, strict=True):
                     pictures[row] = picture
         return [pictures[row] for row in range(len(chosen))]
+
+    def look(
+        self,
+        pipe: DiffusionPipeline,
+        profile: Profile,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        batch: int | None = None,
+        rule: str = "plateau",
+        tolerance: float | None = None,
+        mean_steps: float | None = None,
+    ) -> tuple[Looked, list[int]]:
+        """The pictures' first evaluations, to go on from (``sampling.looked``), and the steps of each by its own."""
+        self._check(list(dict.fromkeys(prompts)))
+        if (read := self.picture_predictor) is None:
+            raise ValueError(
+                "this advisor cannot read looks: its score table keeps none; make one with `bfkit dataset` and train "
+                "again"
+            )
+        chosen = choose(rule, tolerance, mean_steps, self.weights, read.typical_curves)
+        looked = look_at_all(pipe, profile, embed(pipe, profile, prompts, seeds), batch)
+        texts = self.clip.embed_texts(prompts).cpu().numpy()
+        return looked, chosen.steps(read(texts, looked.features.half().float().numpy())).tolist()
 
     def _profile(self) -> Profile:
         if self.profile not in PROFILES:

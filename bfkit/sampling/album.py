@@ -3,22 +3,20 @@
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from bfkit.files import write_file
-from bfkit.profiles import Profile
 
 from .contact_sheet import contact_sheet
-from .generate import are_whole, drawn
+from .generate import Drawn, are_whole
 from .pixels import to_bytes
 
 CHUNK = "bfkit"  # the text of a PNG that says what it is
@@ -75,14 +73,13 @@ def _png(image: torch.Tensor, noted: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def fill(pipe: DiffusionPipeline, profile: Profile, missing: Sequence[Wanted]) -> Iterator[tuple[Wanted, bool]]:
-    """Draw pictures and write each batch as it is done; yields each with whether it was written or is broken."""
-    prompts, steps, seeds = ([getattr(one, name) for one in missing] for name in ("prompt", "steps", "seed"))
-    for part in drawn(pipe, profile, prompts, steps, seeds):
+def fill(album: Sequence[Wanted], parts: Iterable[Drawn]) -> Iterator[tuple[Wanted, bool]]:
+    """Write each batch of an album's pictures as it is drawn; yields each with whether it was written or is broken."""
+    for part in parts:
         for row, image, whole in zip(part.rows, part.images, are_whole(part.images).tolist(), strict=True):
             if whole:
-                write_file(missing[row].path, _png(image, missing[row].noted))
-            yield missing[row], whole
+                write_file(album[row].path, _png(image, album[row].noted))
+            yield album[row], whole
 
 
 def write_sheet(album: Sequence[Wanted], path: Path) -> None:

@@ -1,15 +1,14 @@
 """Pictures looked at before their steps are chosen: the first evaluation is made once, and each goes on from it."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from jaxtyping import Float
-from PIL.Image import Image, fromarray
 
 from bfkit.models.pipelines import denoiser
 from bfkit.profiles import Profile
@@ -17,9 +16,8 @@ from bfkit.profiles import Profile
 from .conditioning import Conditioning
 from .counting import counting, passes_of
 from .first_look import looking, on_a_grid
-from .generate import denoise, drawn_in_parts, sample
+from .generate import Drawn, denoise, drawn_in_parts, mended, sample
 from .hooks import replaced
-from .pixels import to_bytes
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,10 @@ def look_at(pipe: DiffusionPipeline, profile: Profile, conditioning: Conditionin
     return Looked(conditioning, count.look, count.first, count.passes)
 
 
-def look_at_all(pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, batch: int) -> Looked:
-    """``look_at`` for as many pictures as one likes, ``batch`` at a time, or as many as memory holds."""
+def look_at_all(
+    pipe: DiffusionPipeline, profile: Profile, conditioning: Conditioning, batch: int | None = None
+) -> Looked:
+    """``look_at`` for many pictures, ``batch`` at a time (default: the profile's), or as many as memory holds."""
 
     def look(part: Sequence[int]) -> Looked:
         return look_at(pipe, profile, conditioning.rows(part))
@@ -128,14 +128,21 @@ def go_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: int)
     return pictures
 
 
-def draw_on(pipe: DiffusionPipeline, profile: Profile, looked: Looked, steps: np.ndarray, batch: int) -> list[Image]:
-    """Pictures that were looked at, each in its own steps (N,), in their order; ``batch`` at a time."""
-    pictures: dict[int, Image] = {}
-    for count in np.unique(steps).tolist():
-        rows = np.flatnonzero(steps == count).tolist()
-        parts = drawn_in_parts(
-            lambda part, count=count: (part, go_on(pipe, profile, looked.rows(part), count)), rows, pipe, profile, batch
-        )
-        for part, images in parts:
-            pictures |= {row: fromarray(pixels) for row, pixels in zip(part, to_bytes(images), strict=True)}
-    return [pictures[row] for row in range(len(steps))]
+def drawn_on(
+    pipe: DiffusionPipeline,
+    profile: Profile,
+    looked: Looked,
+    steps: Sequence[int],
+    batch: int | None = None,
+    wanted: Sequence[int] | None = None,
+) -> Iterator[Drawn]:
+    """Pictures that were looked at, each in its own steps, as by ``generate.drawn``: all, or those ``wanted``."""
+    rows = sorted(range(len(steps)) if wanted is None else wanted, key=lambda row: steps[row])
+    for count, own in groupby(rows, key=lambda row: steps[row]):
+
+        def draw(part: Sequence[int], count: int = count) -> Drawn:
+            some = looked.rows(part)
+            images = mended(pipe, profile, some.conditioning, count, go_on(pipe, profile, some, count))
+            return Drawn(tuple(part), images.cpu())
+
+        yield from drawn_in_parts(draw, list(own), pipe, profile, batch)

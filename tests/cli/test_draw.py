@@ -57,7 +57,7 @@ def test_each_prompt_is_drawn_in_its_own_steps_from_its_own_seeds(profile, tmp_p
     assert pixels(tmp_path / "sheet.png").shape[0] > 200
 
 
-@pytest.mark.parametrize("option", [("--rule", "price"), ("--mean-steps", 9), ("--tolerance", 0)])
+@pytest.mark.parametrize("option", [("--rule", "price"), ("--mean-steps", 9), ("--tolerance", 0), ("--look",)])
 def test_the_same_steps_for_all_go_with_no_rule(option, tmp_path, capsys):
     assert run(*PROMPTS, "--steps", 3, *option, "--out", tmp_path / "new") == 2
     assert f"--steps is the same for all, and no rule is asked: leave out {option[0]}" in capsys.readouterr().err

@@ -3,15 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
+from PIL import Image
 
+from bfkit import cli
 from bfkit.dataset.build import build_dataset
 from bfkit.dataset.table import read_scores, write_table
 from bfkit.models.pipelines import load_pipeline
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.predictor.choice import choose
 from bfkit.predictor.training import train_advisor
-from bfkit.profiles import PredictorSettings, Profile
+from bfkit.profiles import PROFILES, PredictorSettings, Profile
 from bfkit.sampling.conditioning import embed
 from bfkit.sampling.counting import counting
 from bfkit.sampling.generate import generate
@@ -84,3 +87,28 @@ def test_an_advisor_trained_again_without_looks_reads_none(profile, tmp_path):
     write_table(read_scores(profile.scores), tmp_path / "scores.parquet", {})
     train_advisor(replace(profile, scores=str(tmp_path / "scores.parquet")), tmp_path)
     assert StepAdvisor.from_pretrained(tmp_path).picture_predictor is None
+
+
+def test_the_command_line_draws_what_the_library_draws_and_goes_on_where_it_was(
+    decided, profile, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(PROFILES, "own", profile)
+    monkeypatch.setattr(StepAdvisor, "from_pretrained", lambda *_: decided)
+    asked = ["draw", "--profile", "own", *PROMPTS[:2], "--seeds", "2", "--seed", "5", "--rule", "price",
+             "--mean-steps", "4", "--look", "--out", str(tmp_path)]  # fmt: skip
+    assert cli.main(asked) == 0
+    table = pl.read_csv(tmp_path / "pictures.csv")
+    pipe, texts, seeds = load_pipeline(profile), table["prompt"].to_list(), table["seed"].to_list()
+    _, steps = decided.look(pipe, profile, texts, seeds, rule="price", mean_steps=4)
+    assert table["steps"].to_list() == steps and len(set(steps)) > 1
+    drawn = decided.generate(pipe, texts, seeds=seeds, look=profile, rule="price", mean_steps=4)
+    for file, expected in zip(table["file"], drawn, strict=True):
+        with Image.open(tmp_path / file) as picture:
+            assert np.abs(np.asarray(picture).astype(int) - np.asarray(expected)).max() <= 1
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / table["file"][2]).unlink()
+    capsys.readouterr()
+    assert cli.main(asked) == 0 and "1 of them drawn now" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.setattr(StepAdvisor, "from_pretrained", lambda *_: replace(decided, picture_predictor=None))
+    assert cli.main(asked) == 2 and "this advisor cannot read looks" in capsys.readouterr().err
