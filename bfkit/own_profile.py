@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 if TYPE_CHECKING:
     from .profiles import Profile
 
-OWN = ("scores", "advisor", "systems", "networks")  # never taken over: they are what other models gave
+# never taken over: they are what other models gave
+OWN = ("scores", "advisor", "systems", "networks", "knowing", "dense")
 MODELS = ("pipeline", "clip", "perceptual", "classifier", "captions")  # a path, or a name that others know
 FIXED = ("family", "file")
 

@@ -120,6 +120,8 @@ class Profile:
     scores: str = ""  # a score table, or a folder of shards
     systems: str = ""  # what ``bfkit compare`` measured of the systems of Table 2
     networks: str = ""  # what ``bfkit networks`` measured for Table 1
+    knowing: str = ""  # what ``bfkit knowing`` found
+    dense: str = ""  # a score table of every step count, of a few prompts
     file: str = ""  # where a profile of one's own was read from
 
     @property

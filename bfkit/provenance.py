@@ -15,7 +15,7 @@ from bfkit.profiles import Profile
 PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "scipy", "polars", "altair",
             "vl-convert-python", "torchmetrics", "statsmodels", "papermill")  # fmt: skip
 MODELS = ("pipeline", "clip", "perceptual", "classifier", "advisor")  # fields of a profile
-TABLES = ("scores", "systems", "networks")
+TABLES = ("scores", "systems", "networks", "knowing", "dense")
 DECIDING = {".safetensors", ".json", ".txt", ".model"}  # files of a model's folder: weights, settings, vocabularies
 SOURCES = {".py", ".js", ".css", ".html", ".csv"}  # our own code, and the small tables that lessons read
 

@@ -124,6 +124,17 @@ def measure(
     return who_knows(scores, {**known, PROMPT: rows.repeat(len(pictures) // len(texts), axis=0)}, budgets)
 
 
+def knowing_title(found: pl.DataFrame, budget: float) -> str:
+    """The finding of ``who_knows`` at one budget, in a line: which moment saves the most, and what words save."""
+    own = found.filter(budget=budget).filter(pl.col("knows").is_in(list(KNOW))).sort("saved", descending=True)
+    first, words = own.row(0, named=True), own.filter(knows="the prompt")["saved"].item()
+    if first["low"] <= 0:
+        return f"At {budget:g} evaluations nothing that can be known surely saves anything"
+    if first["knows"] == "the prompt":
+        return f"At {budget:g} evaluations nothing tells more than the words, which save {words:.0%}"
+    return f"At {budget:g} evaluations {first['knows']} saves {first['saved']:.0%}, words alone {words:.0%}"
+
+
 def knowing_finding(found: pl.DataFrame, budget: float) -> str:
     """One sentence on ``who_knows`` at one budget."""
     at = {row["knows"]: row for row in found.filter(budget=budget).iter_rows(named=True)}

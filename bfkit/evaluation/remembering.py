@@ -60,6 +60,16 @@ def gains(
     return pl.DataFrame(rows)
 
 
+def memory_title(found: pl.DataFrame) -> str:
+    """The finding of ``gains``, in a line: whether what was measured of a prompt helps when it comes again."""
+    again = found.filter(case=AGAIN, quantity="loss left").row(0, named=True)
+    if again["low"] > 0:
+        return f"Where prompts come again, a memory takes away {again['gain']:.0%} of the loss"
+    closer = found.filter(case=AGAIN, quantity="curves' error").row(0, named=True)
+    curves = f"brings the curves {closer['gain']:.0%} nearer" if closer["low"] > 0 else "surely betters nothing"
+    return f"Where prompts come again, a memory {curves}; of the loss it surely takes nothing away"
+
+
 def memory_finding(found: pl.DataFrame) -> str:
     """One sentence on ``gains``."""
     left = found.filter(quantity="loss left")

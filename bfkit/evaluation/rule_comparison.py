@@ -82,6 +82,31 @@ def _outcome(lost: np.ndarray, uniform: np.ndarray, tolerable: float) -> dict[st
     return columns | {"wilcoxon": paired_tests(uniform - lost)[0]}
 
 
+def front(frame: pl.DataFrame) -> pl.DataFrame:
+    """What of ``compare_rules`` is a front: the loss left over the mean steps, ``who, steps, value, low, high``.
+
+    UNIFORM, and the price by each source of curves.
+    """
+    price, uniform = RULES["price"].label, RULES["uniform"].label
+    rows = frame.filter(metric="all")
+    even = rows.filter(rule=uniform).unique("budget", maintain_order=True).with_columns(who=pl.lit("dealt evenly"))
+    own = rows.filter(rule=price).with_columns(who=pl.format("by {} curves", "curves"))
+    return pl.concat([even, own]).select(
+        "who", steps="budget", value="loss", low="loss_low", high="loss_high"
+    )  # fmt: skip
+
+
+def front_title(frame: pl.DataFrame) -> str:
+    """The finding of ``compare_rules``' price by the first source, in a line."""
+    rows = frame.filter(pl.col("rule") == RULES["price"].label, metric="all")
+    source = rows["curves"][0]
+    own = rows.filter(curves=source)
+    won, lost = own.filter(pl.col("saved_low") > 0), own.filter(pl.col("saved_high") < 0)
+    return (
+        f"By {source} curves the price beats an even deal at {len(won)} of {len(own)} totals, and loses at {len(lost)}"
+    )
+
+
 def rules_finding(frame: pl.DataFrame, curves: str = "predicted", metric: str = "all") -> str:
     """One sentence on ``compare_rules``: which rules save loss against UNIFORM, their interval above 0, and where."""
     rows = frame.filter(pl.col("rule") != RULES["uniform"].label, curves=curves, metric=metric)

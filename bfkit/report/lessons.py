@@ -11,26 +11,32 @@ with extra("notebooks"):
     import papermill
     from nbconvert import HTMLExporter
 
-LEFT_OUT = (
-    "*Table 1 is left out, for want of its errors on these scores. `bfkit networks --profile {profile} --scores SCORES "
-    "--out FILE` makes them; name the file with `--networks`.*"
-)
+LEFT_OUT = {  # tables that a profile may have, by the tag of the cells that need them
+    "networks": "Table 1 is left out, for want of its errors on these scores. `bfkit networks --profile {profile} "
+    "--scores SCORES --out FILE` makes them; name the file with `--networks`.",
+    "knowing": "What noise and looks tell is left out, for want of a second look at these pictures. `bfkit knowing "
+    "--profile {profile} --scores SCORES --out FILE` takes it; name the file in a profile of your own (knowing).",
+    "dense": "Every step count is left out, for want of pictures. `bfkit dataset --profile {profile} --prompts 8 "
+    "--steps $(seq 129) --out FOLDER` draws them; name the folder in a profile of your own (dense).",
+}
 
 
 def fitting(notebook: Path, profile: Profile) -> nbformat.NotebookNode:
     """The lesson without what does not fit a profile, told by its cells' tags.
 
-    Those tagged ``mini`` speak of the miniature; those tagged ``networks`` need the errors of Table 1, and leave a
-    sentence where the first of them stood.
+    Those tagged ``mini`` speak of the miniature; those tagged by one of ``LEFT_OUT`` need a table that not every
+    profile has, and leave a sentence where the first of them stood.
     """
     lesson = nbformat.read(notebook, as_version=4)
     tagged = [(cell, set(cell.metadata.get("tags", ()))) for cell in lesson.cells]
-    needing = [cell for cell, tags in tagged if "networks" in tags and not profile.networks]
-    if needing:
-        left_out = nbformat.v4.new_markdown_cell(LEFT_OUT.format(profile=profile.source), id="left-out")
+    unfit = [cell for cell, tags in tagged if "mini" in tags and profile.name != "mini"]
+    for name, said in LEFT_OUT.items():
+        if getattr(profile, name) or not (needing := [cell for cell, tags in tagged if name in tags]):
+            continue
+        left_out = nbformat.v4.new_markdown_cell(f"*{said.format(profile=profile.source)}*", id=f"no-{name}")
         tagged.insert([cell for cell, _ in tagged].index(needing[0]), (left_out, set()))
-    foreign = [cell for cell, tags in tagged if "mini" in tags and profile.name != "mini"]
-    lesson.cells = [cell for cell, _ in tagged if cell not in needing and cell not in foreign]
+        unfit += needing
+    lesson.cells = [cell for cell, _ in tagged if cell not in unfit]
     return lesson
 
 

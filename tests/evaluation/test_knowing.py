@@ -56,6 +56,17 @@ def test_what_is_told_is_what_was_planted_and_saves_what_the_power_law_says(plan
     assert "in hindsight" in knowing.knowing_finding(found, 17)
 
 
+def test_the_title_says_who_saves_the_most_or_that_nobody_surely_does(planted):
+    rows = [{"budget": 17.0, "knows": name, "saved": saved, "low": saved - 0.02}
+            for name, saved in zip(knowing.KNOW, (0.05, 0.01, 0.06, 0.12, 0.03), strict=True)]  # fmt: skip
+    found = pl.DataFrame(rows)
+    assert knowing.knowing_title(found, 17) == "At 17 evaluations prompt and first look saves 12%, words alone 5%"
+    words_first = found.filter(~pl.col("knows").is_in(["prompt and first look", "prompt and noise"]))
+    assert knowing.knowing_title(words_first, 17).endswith("nothing tells more than the words, which save 5%")
+    unsure = found.with_columns(low=pl.col("saved") - 0.2)
+    assert knowing.knowing_title(unsure, 17) == "At 17 evaluations nothing that can be known surely saves anything"
+
+
 def test_looks_are_those_of_the_pictures_own_evaluations(random_profile):
     pipe = load_pipeline(random_profile)
     pictures = pl.DataFrame({"prompt": ["a red circle", "a red circle", "two blue squares"], "seed": [3, 4, 3]})

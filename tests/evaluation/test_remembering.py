@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bfkit.evaluation.remembering import AGAIN, NEW, cases, gains, memory_finding
+from bfkit.evaluation.remembering import AGAIN, NEW, cases, gains, memory_finding, memory_title
 from bfkit.predictor.advisor import StepAdvisor
 
 STEPS = (1, 2, 3, 5, 9, 17, 22, 27, 33, 42, 65, 129)
@@ -45,3 +45,14 @@ def test_prompts_that_come_again_are_told_better_and_new_ones_not_worse(table):
     assert found.filter(case=AGAIN, quantity="curves' error")["gain"].item() > 0.7
     assert found.filter(case=NEW, quantity="curves' error")["gain"].item() > -0.3
     assert "where prompts come again" in memory_finding(found)
+
+
+def test_the_title_says_what_a_memory_surely_does():
+    def told(loss: float, error: float) -> str:
+        rows = [{"case": AGAIN, "quantity": name, "gain": value, "low": value - 0.1}
+                for name, value in (("loss left", loss), ("curves' error", error))]  # fmt: skip
+        return memory_title(pl.DataFrame(rows))
+
+    assert told(0.3, 0.5) == "Where prompts come again, a memory takes away 30% of the loss"
+    assert told(0.05, 0.5).startswith("Where prompts come again, a memory brings the curves 50% nearer; of the loss")
+    assert "surely betters nothing" in told(0.05, 0.05)

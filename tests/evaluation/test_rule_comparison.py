@@ -146,3 +146,18 @@ def test_the_verdict_on_metrics_names_the_best_reading_and_its_gain():
     )
     assert metric_subsets.subsets_finding(frame.head(2)).startswith("Eq. 7 does best without L-SNR: +0.0100")
     assert metric_subsets.subsets_finding(frame.head(1)) == "Eq. 7 does best when it reads all three metrics"
+
+
+def test_the_front_has_the_even_deal_once_and_the_price_by_each_source_and_its_title_counts(frame):
+    found = rule_comparison.front(frame)
+    whole = frame.filter(metric="all")
+    sources = whole["curves"].unique(maintain_order=True).to_list()
+    assert found["who"].unique(maintain_order=True).to_list() == ["dealt evenly", *(f"by {s} curves" for s in sources)]
+    price = whole.filter(rule=rules.RULES["price"].label, curves=sources[0])
+    assert found.filter(who=f"by {sources[0]} curves")["value"].equals(price["loss"], check_names=False)
+    won = int((price["saved_low"] > 0).sum())
+    assert f"beats an even deal at {won} of {len(price)} totals" in rule_comparison.front_title(frame)
+    beaten = frame.with_columns(saved_low=pl.lit(-2.0), saved_high=pl.lit(-1.0))
+    assert rule_comparison.front_title(beaten).endswith(
+        f"beats an even deal at 0 of {len(price)} totals, and loses at {len(price)}"
+    )

@@ -317,7 +317,7 @@ def test_the_shipped_notebooks_are_lessons_without_outputs_or_definitions():
         assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.source.splitlines())
         assert any("assert " in cell.source for cell in code), f"{path.name} states no claim"
         assert len(code) <= 15
-        own = ["families", "device", "out"] if path.stem == "12_families" else ["profile", "scores", "advisor"]
+        own = ["families", "device", "out"] if path.stem == "13_families" else ["profile", "scores", "advisor"]
         assert list(papermill.inspect_notebook(path))[:3] == own
 
 
@@ -366,6 +366,14 @@ def test_table_1_is_shown_of_ones_own_networks_or_left_out_with_a_sentence(tmp_p
     assert "bfkit networks --profile" in without
     given = "".join(cell.source for cell in fitting(path, own_profile(tmp_path, networks="networks.csv")).cells)
     assert "table1.read" in given and "left out" not in given and "miniature" not in given
+
+
+def test_what_needs_a_second_look_is_shown_where_it_was_taken_or_left_out_with_a_sentence(tmp_path):
+    (path,) = reproduce.choose(["12"])
+    without = "".join(cell.source for cell in fitting(path, own_profile(tmp_path)).cells)
+    assert "profile.knowing" not in without and without.count("bfkit knowing --profile") == 1
+    given = "".join(cell.source for cell in fitting(path, own_profile(tmp_path, knowing="knowing.csv")).cells)
+    assert "profile.knowing" in given and "left out" not in given.replace("prompts left out", "")
 
 
 SMALL = {
