@@ -94,6 +94,23 @@ def steps_needed(rows: pl.DataFrame) -> pl.DataFrame:
     return found.group_by(PICTURE).agg(first).sort(PICTURE)
 
 
+def verdicts_title(frame: pl.DataFrame) -> str:
+    """The finding of ``verdicts_by_steps``, in a line: what is within a twentieth of its end first, and last."""
+    ends = frame.filter(pl.col("steps") == pl.col("steps").max()).select("verdict", end="value")
+    near = frame.join(ends, on="verdict").filter(pl.col("value") >= 0.95 * pl.col("end"))
+    settled = near.group_by("verdict").agg(pl.col("steps").min()).sort("steps", "verdict")
+    (first, early), (last, late) = settled.row(0), settled.row(-1)
+    return f"First settled: {first}, by {early} step{'s' * (early != 1)}; last: {last}, by {late}"
+
+
+def clocks_title(needed: pl.DataFrame) -> str:
+    """The finding of ``steps_needed``, in a line."""
+    right, alike = needed.select(pl.col("right", "alike").median()).row(0)
+    if right < alike:
+        return f"Half of the pictures show what was asked by {right:g} steps, and are like their own end by {alike:g}"
+    return f"Half of the pictures are like their own end by {alike:g} steps, and show what was asked by {right:g}"
+
+
 def clocks_finding(needed: pl.DataFrame, clocks: pl.DataFrame) -> str:
     """One sentence on ``steps_needed`` and ``two_clocks``."""
     right, alike = needed.select(pl.col("right", "alike").median()).row(0)

@@ -61,6 +61,20 @@ def test_steps_needed_are_those_from_which_a_picture_stays_right_or_alike(tables
     assert "rank correlation of -1.00" in said
 
 
+def test_the_title_names_what_is_settled_first_and_last():
+    rows = [("ground", 1, 0.5), ("ground", 5, 0.96), ("ground", 17, 1.0), ("number", 1, 0.1), ("number", 5, 0.4),
+            ("number", 17, 0.6), ("colors", 1, 0.1), ("colors", 5, 0.79), ("colors", 17, 0.8)]  # fmt: skip
+    frame = pl.DataFrame(rows, schema=["verdict", "steps", "value"], orient="row")
+    assert truth.verdicts_title(frame) == "First settled: colors, by 5 steps; last: number, by 17"
+
+
+def test_the_title_names_the_faster_clock(tables):
+    needed = truth.steps_needed(truth.judged(*tables))
+    assert truth.clocks_title(needed).startswith("Half of the pictures show what was asked by 5 steps")
+    slow = needed.rename({"right": "alike", "alike": "right"})
+    assert truth.clocks_title(slow).startswith("Half of the pictures are like their own end by 5 steps")
+
+
 def test_what_d_sim_calls_unfinished_may_be_right(tables):
     found = truth.unfinished_yet_right(truth.judged(*tables))
     at = found.filter(steps=5).row(0, named=True)
