@@ -79,6 +79,12 @@ def steps_by_both(curves: dict[str, dict[str, np.ndarray]], mean_steps: float) -
     return pl.DataFrame(rows)
 
 
+def dense_title(steps: pl.DataFrame) -> str:
+    """The finding of ``steps_by_both``, in a line."""
+    plateau = steps.filter(rule="Eq. 7, plateau", joined=STRAIGHT).row(0, named=True)
+    return f"Joined from twelve, t* moves by {plateau['apart']:.1f} steps from where every count would put it"
+
+
 def dense_finding(errors: pl.DataFrame, steps: pl.DataFrame) -> str:
     """One sentence on both."""
     shares = errors.filter(joined=STRAIGHT).select((pl.col("error") / pl.col("range")).max()).item()

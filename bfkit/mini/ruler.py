@@ -131,6 +131,16 @@ def paint_report(
     )
 
 
+def ruler_title(table: pl.DataFrame) -> str:
+    """The finding of ``paint_report`` at its last step count, in a line."""
+    last = table.filter(pl.col("steps") == pl.col("steps").max(), subset="all").filter(pl.col("verdict") != "frechet")
+    best, worst = last.sort("value", descending=True).row(0, named=True), last.sort("value").row(0, named=True)
+    first, second = (row["verdict"].replace("_", " ") for row in (best, worst))
+    return (
+        f"Of what is asked, {first} is right in {best['value']:.0%} of the pictures, {second} in {worst['value']:.0%}"
+    )
+
+
 def asked_scenes(count: int) -> list[Scene]:
     """Held-out scenes whose captions a painter is asked for: seeds that no training uses."""
     return world.sample_scenes(count, ASKED_SEED)

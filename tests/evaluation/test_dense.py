@@ -10,6 +10,7 @@ from bfkit.evaluation.dense import (
     STRAIGHT,
     both_ways,
     dense_finding,
+    dense_title,
     interpolation_errors,
     steps_by_both,
 )
@@ -50,6 +51,10 @@ def test_lines_miss_nothing_and_move_no_steps():
     own = found.filter(joined=STRAIGHT)
     assert (own["lost"] >= -1e-12).all() and own.filter(rule="price")["drawn_steps"].item() == 17
     assert "t* moves by" in dense_finding(interpolation_errors(curves), found)
+    apart = found.filter(rule="Eq. 7, plateau", joined=STRAIGHT)["apart"].item()
+    assert (
+        dense_title(found) == f"Joined from twelve, t* moves by {apart:.1f} steps from where every count would put it"
+    )
 
 
 def test_a_table_with_a_gap_is_named():

@@ -164,3 +164,10 @@ def test_the_report_has_a_row_a_step_count_subset_and_verdict_and_tells_a_painte
     assert table.select("steps", "subset").equals(table.sort("steps", "subset").select("steps", "subset"))
     counts = right.filter(steps=5, verdict="number")
     assert counts.filter(subset="all")["count"].item() == 40 == counts.filter(pl.col("subset") != "all")["count"].sum()
+
+
+def test_the_title_is_what_the_last_step_count_says():
+    rows = [("all", 5, "ground", 0.1), ("all", 33, "ground", 0.97), ("all", 33, "ground_colors", 0.6),
+            ("single", 33, "ground", 0.2), ("all", 33, "frechet", 1.9)]  # fmt: skip
+    table = pl.DataFrame(rows, schema=["subset", "steps", "verdict", "value"], orient="row")
+    assert ruler.ruler_title(table) == "Of what is asked, ground is right in 97% of the pictures, ground colors in 60%"
