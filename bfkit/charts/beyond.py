@@ -6,36 +6,47 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from .theme import COLORS, INK, MUTED, SERIES, Layers, outlined, steps_axis, titled
+from .theme import COLORS, INK, MUTED, SERIES, Layers, log_steps, outlined, steps_axis, titled
 
 TONES = [*SERIES, "#a3621b", MUTED, INK]
 STROKES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [5, 2], [1, 3], [12, 4]]
 
 
 def by_steps(
-    frame: pl.DataFrame, series: str, title: str, subtitle: str = "", *, y_title: str, y_format: str = "%"
+    frame: pl.DataFrame,
+    series: str,
+    title: str,
+    subtitle: str = "",
+    *,
+    y_title: str,
+    y_format: str = "%",
+    logarithmic: bool = False,
 ) -> Layers:
     """A line a series with its interval, over the steps, named at its end: ``steps, value, low, high`` and the series.
 
-    Names that would meet are pushed apart. At most seven series.
+    Names that would meet are pushed apart. At most seven series; ``logarithmic`` where values fall by orders.
     """
     names = frame[series].unique(maintain_order=True).to_list()
     tones, strokes = alt.Scale(domain=names, range=TONES), alt.Scale(domain=names, range=STROKES)
-    last = int(frame.select(pl.col("steps").max()).item())
-    ends = frame.filter(pl.col("steps") == last).sort("value")
-    low, high = frame.select(pl.col("low").min(), pl.col("high").max()).row(0)
-    ends = ends.with_columns(at=pl.Series(_apart(ends["value"].to_list(), 0.055 * (high - low)), dtype=pl.Float64))
+    low, high, *span = frame.select(
+        low=pl.col("low").min(), high=pl.col("high").max(), first=pl.col("steps").min(), last=pl.col("steps").max()
+    ).row(0)
+    there, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+    ends = frame.filter(pl.col("steps") == span[1]).sort("value")
+    spread = _apart(there(ends["value"].to_numpy()).tolist(), 0.055 * float(there(high) - there(low)))
+    ends = ends.with_columns(at=pl.Series(back(spread)))
     color = alt.Color(f"{series}:N", scale=tones, legend=None)
-    value = alt.Scale(domain=[low, max(high, *ends["at"])], nice=True)
-    up = alt.Y("value:Q", title=y_title, scale=value, axis=alt.Axis(format=y_format))
-    base = alt.Chart(frame).encode(steps_axis(last=last))
+    bottom, top = min(low, ends["at"].min()), max(high, ends["at"].max())
+    value = alt.Scale(type="log" if logarithmic else "linear", domain=[bottom, top], nice=not logarithmic)
+    up = alt.Y("value:Q", title=y_title, scale=value, axis=alt.Axis(format=y_format, tickCount=6))
+    across = log_steps("steps", "denoising steps", (span[0], span[1]))
+    base = alt.Chart(frame).encode(across)
     band = base.mark_area(opacity=0.12).encode(alt.Y("low:Q", scale=value, title=y_title), alt.Y2("high:Q"), color)
     line = base.mark_line(point=alt.OverlayMarkDef(size=24)).encode(
         up, color, alt.StrokeDash(f"{series}:N", scale=strokes, legend=None)
     )
-    text = alt.Chart(ends).mark_text(align="left", dx=8, fontSize=12).encode(
-        steps_axis(last=last), alt.Y("at:Q", scale=value), color, text=f"{series}:N"
-    )  # fmt: skip
+    text = alt.Chart(ends).mark_text(align="left", dx=8, fontSize=12)
+    text = text.encode(across, alt.Y("at:Q", scale=value), color, text=f"{series}:N")
     return titled(band + line + text, title, subtitle).properties(width=470, height=290)
 
 

@@ -66,8 +66,10 @@ def memory_title(found: pl.DataFrame) -> str:
     if again["low"] > 0:
         return f"Where prompts come again, a memory takes away {again['gain']:.0%} of the loss"
     closer = found.filter(case=AGAIN, quantity="curves' error").row(0, named=True)
-    curves = f"brings the curves {closer['gain']:.0%} nearer" if closer["low"] > 0 else "surely betters nothing"
-    return f"Where prompts come again, a memory {curves}; of the loss it surely takes nothing away"
+    curves = (
+        f"brings the curves {closer['gain']:.0%} nearer" if closer["low"] > 0 else "brings the curves surely no nearer"
+    )
+    return f"Where prompts come again, a memory {curves}, and the loss surely not down"
 
 
 def memory_finding(found: pl.DataFrame) -> str:
