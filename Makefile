@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 TESTS := $(PYTEST) --dist worksteal tests bfkit
 # Code cells run in a kernel of their own, so the strict warning filter would only catch nbval's.
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default
-SLOW_LESSONS := notebooks/10_gallery.ipynb notebooks/13_families.ipynb
+SLOW_LESSONS := notebooks/12_gallery.ipynb notebooks/15_families.ipynb
 
 .PHONY: help reproduce test slow-lessons test-all lint architecture lab clean
 

@@ -36,7 +36,7 @@ FULL = {
     "03_metrics": {"pictures": 16},
     "05_predictor": {"epochs": 40},
     "07_efficiency": {"timed": 8},
-    "10_gallery": {"pictures": 6},
+    "12_gallery": {"pictures": 6},
 }
 EXPLORED = 50  # prompts of the explorer's page
 INPUTS = (
