@@ -1,6 +1,7 @@
 """What a notebook reports: figures and tables saved under their names, with a note of what each one is."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,15 @@ from bfkit.extras import extra
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
 
+from .tables import presented, to_markdown, typeset
+
 with extra("notebooks"):
     import altair as alt
+    from great_tables import GT
 
+    from bfkit.charts.reading import WIDE, in_words, stacked
+
+_STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)  # great-tables' own: the page dresses all its tables alike
 CHART_COLORS = 256  # of a chart's PNG: enough for its flat colours and soft edges, at a third of the size
 
 
@@ -23,7 +30,7 @@ CHART_COLORS = 256  # of a chart's PNG: enough for its flat colours and soft edg
 class Report:
     """What one notebook reports. With ``out`` unset nothing is written: the chart is only shown.
 
-    Charts are saved as SVG and PNG, pictures as WebP, tables as CSV and Markdown.
+    Charts are saved as SVG and PNG, wide ones for telephones too; pictures as WebP; tables as CSV, Markdown and HTML.
     """
 
     notebook: str
@@ -39,27 +46,35 @@ class Report:
             folder = Path(self.out) / "figures"
             folder.mkdir(parents=True, exist_ok=True)
             if isinstance(figure, Image.Image):
-                files = [folder / f"{name}.webp"]
+                files, told = [folder / f"{name}.webp"], figure.info.get("description", "")
                 figure.save(files[0], quality=90, method=6)
             else:
-                files = [folder / f"{name}.svg", folder / f"{name}.png"]
-                figure.save(files[0])
-                figure.save(files[1], scale_factor=2)
-                drawn = Image.open(files[1]).convert("RGB")
-                drawn.quantize(CHART_COLORS, dither=Image.Dither.NONE).save(files[1], optimize=True)
-            self._note("figure", name, caption, files)
+                files, told = _save_chart(folder / name, figure), in_words(figure)
+            self._note("figure", name, caption, files, alt=f"{caption} {told}".strip())
         return figure
 
-    def table(self, name: str, frame: pl.DataFrame, caption: str) -> pl.DataFrame:
-        """Save a table under its name; returns it, to be shown."""
+    def table(self, name: str, frame: pl.DataFrame, caption: str, columns: Sequence[str] | None = None) -> GT:
+        """Save a table under its name; returns it, to be shown, with eight columns at most: ``columns`` chooses them.
+
+        The CSV has every column. ``tables.presented`` says how intervals and units are shown.
+        """
+        shown = presented(frame, columns)
+        typed = typeset(name, shown)
         if self.out is not None:
             folder = Path(self.out) / "tables"
             folder.mkdir(parents=True, exist_ok=True)
-            files = [folder / f"{name}.csv", folder / f"{name}.md"]
+            files = [folder / f"{name}.{kind}" for kind in ("csv", "md", "html")]
             frame.write_csv(files[0], float_precision=5)
-            files[1].write_text(f"{caption}\n\n{to_markdown(frame)}\n{self._made_by()}", encoding="utf-8")
+            files[1].write_text(f"{caption}\n\n{to_markdown(shown)}\n{self._made_by()}", encoding="utf-8")
+            files[2].write_text(_STYLE.sub("", typed.as_raw_html()), encoding="utf-8")
             self._note("table", name, caption, files)
-        return frame
+        return typed
+
+    def finding(self, name: str, sentence: str, shown: str) -> str:
+        """Note what was found, in a sentence with its interval, and the figure or table it rests on; returns it."""
+        if self.out is not None:
+            self._add(Path(self.out), {"kind": "finding", "name": name, "sentence": sentence, "shown": shown})
+        return sentence
 
     def page(self, path: Path, caption: str) -> None:
         """Note a page that was written into the report's folder."""
@@ -80,10 +95,10 @@ class Report:
             )
         return value
 
-    def _note(self, kind: str, name: str, caption: str, files: Sequence[Path]) -> None:
+    def _note(self, kind: str, name: str, caption: str, files: Sequence[Path], **more: str) -> None:
         if self.out is not None:
             digests = {str(file.relative_to(self.out)): digest(file) for file in files}
-            self._add(Path(self.out), {"kind": kind, "name": name, "caption": caption, "files": digests})
+            self._add(Path(self.out), {"kind": kind, "name": name, "caption": caption, "files": digests, **more})
 
     def _add(self, out: Path, entry: dict) -> None:
         self.entries.append({**entry, "notebook": self.notebook})
@@ -93,15 +108,13 @@ class Report:
         (notes / f"{self.notebook}.json").write_text(json.dumps(noted), encoding="utf-8")
 
 
-def to_markdown(frame: pl.DataFrame) -> str:
-    """A frame as a Markdown table, three significant digits, numbers to the right."""
-
-    def cell(value: object) -> str:
-        if value is None:
-            return ""
-        return f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "\\|")
-
-    numeric = [dtype.is_numeric() for dtype in frame.dtypes]
-    lines = ["| " + " | ".join(frame.columns) + " |", "| " + " | ".join("--:" if n else "---" for n in numeric) + " |"]
-    lines += ["| " + " | ".join(map(cell, row)) + " |" for row in frame.iter_rows()]
-    return "\n".join(lines)
+def _save_chart(path: Path, chart: alt.TopLevelMixin) -> list[Path]:
+    files = [path.with_suffix(".svg"), path.with_suffix(".png")]
+    chart.save(files[0])
+    chart.save(files[1], scale_factor=2)
+    drawn = Image.open(files[1]).convert("RGB")
+    drawn.quantize(CHART_COLORS, dither=Image.Dither.NONE).save(files[1], optimize=True)
+    if drawn.width > 2 * WIDE:
+        files.append(path.with_name(f"{path.name}-narrow.svg"))
+        stacked(chart).save(files[2])
+    return files

@@ -1,27 +1,24 @@
-"""A report's manifest: which runs stand in a folder, what each one wrote, from what, and the page that shows it all."""
+"""A report's manifest: which runs stand in a folder, what each one wrote, and from what."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import polars as pl
-
 from bfkit.dataset.failures import count_noted
-from bfkit.dataset.table import noted_hardware
-from bfkit.extras import extra
+from bfkit.dataset.table import noted_hardware, read_scores, split_by_prompt
 from bfkit.files import write_file
 from bfkit.predictor.model import load_predictors
 from bfkit.profiles import Profile
 from bfkit.provenance import digest
 
-with extra("notebooks"):
-    import jinja2
+MEASURED = {"prompts": "prompt_id", "seeds": "seed", "step_counts": "steps"}
+KINDS = {"artifacts": ("figure", "table", "page"), "numbers": ("number",), "findings": ("finding",)}
 
 
 def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
     """What stands in ``out``, without runs that are no longer ``there``; ValueError if it is another profile's."""
     path = out / "manifest.json"
-    empty = {"profile": profile.name, "runs": {}, "artifacts": [], "numbers": []}
+    empty = {"profile": profile.name, "runs": {}, **{kind: [] for kind in KINDS}}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else empty
         other = manifest["profile"] != profile.name
@@ -31,7 +28,7 @@ def read_manifest(out: Path, profile: Profile, there: Sequence[str]) -> dict:
         raise ValueError(f"{out} holds a report of {manifest['profile']}: name another folder with --out")
     manifest.pop("hardware", None)  # of one of before, which named what there was
     manifest["runs"] = {name: run for name, run in manifest.get("runs", {}).items() if name in there}
-    for kind in ("artifacts", "numbers"):
+    for kind in KINDS:
         manifest[kind] = [entry for entry in manifest.get(kind, []) if entry["notebook"] in manifest["runs"]]
     return manifest
 
@@ -41,6 +38,13 @@ def measured_on(profile: Profile) -> dict[str, list[str]]:
     found = {name: noted_hardware(getattr(profile, name)) for name in ("scores", "systems") if getattr(profile, name)}
     found["advisor"] = [note for note in [load_predictors(Path(profile.advisor))[1].get("hardware")] if note]
     return {name: list(dict.fromkeys(note["device"] for note in notes)) for name, notes in found.items()}
+
+
+def measured_pictures(profile: Profile) -> dict[str, int]:
+    """How many pictures, prompts, seeds and step counts the scores hold, and prompts that nothing learns from."""
+    scores = read_scores(profile.scores)
+    counts = {name: scores[column].n_unique() for name, column in MEASURED.items()}
+    return {**counts, "pictures": len(scores), "held_out": split_by_prompt(scores)[1]["prompt_id"].n_unique()}
 
 
 def left_out_of(profile: Profile) -> dict[str, int]:
@@ -73,25 +77,8 @@ def note_run(out: Path, manifest: dict, name: str, noted: dict) -> None:
             for file in entry["files"].keys() - kept:
                 (out / file).unlink(missing_ok=True)
     manifest["runs"] = dict(sorted({**manifest["runs"], name: noted}.items()))
-    for kind, fresh in (
-        ("artifacts", [entry for entry in entries if entry["kind"] != "number"]),
-        ("numbers", [entry for entry in entries if entry["kind"] == "number"]),
-    ):
+    for kind, singular in KINDS.items():
+        fresh = [entry for entry in entries if entry["kind"] in singular]
         others = [entry for entry in manifest[kind] if entry["notebook"] != name]
         manifest[kind] = sorted(others + fresh, key=lambda entry: entry["notebook"])
     write_file(out / "manifest.json", f"{json.dumps(manifest, indent=1)}\n".encode())
-
-
-def write_page(out: Path, manifest: Mapping) -> Path:
-    """index.html: the run in numbers, then every figure and table with its caption, and where each came from."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bfkit.report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    artifacts = [
-        {**entry, "rows": pl.read_csv(out / next(iter(entry["files"]))) if entry["kind"] == "table" else None}
-        for entry in manifest["artifacts"]
-    ]
-    page = out / "index.html"
-    text = environment.get_template("report.html").render(manifest=manifest, artifacts=artifacts)
-    write_file(page, text.encode())
-    return page

@@ -24,7 +24,8 @@ from bfkit.provenance import digest, run_key, surroundings, table_digest
 
 from .artifacts import Report
 from .lessons import run_lesson
-from .manifest import is_current, left_out_of, measured_on, note_run, read_manifest, write_page
+from .manifest import is_current, left_out_of, measured_on, measured_pictures, note_run, read_manifest
+from .page import write_page
 
 with extra("notebooks"):
     import papermill
@@ -168,6 +169,7 @@ def run(
     manifest = read_manifest(out, profile, [*(path.stem for path in choose()), "explorer"])
     around = surroundings(profile)
     manifest |= {"surroundings": around, "measured_on": measured_on(profile), "left_out": left_out_of(profile)}
+    manifest["measured"] = measured_pictures(profile)
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out / "entries", ignore_errors=True)  # of a run that was killed
     sources, failed = {path.stem: path for path in notebooks}, []

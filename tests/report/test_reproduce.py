@@ -21,9 +21,10 @@ from bfkit.dataset.table import SCHEMA, read_scores, read_table, write_table
 from bfkit.devices import device_name
 from bfkit.profiles import PROFILES, Profile, get_profile
 from bfkit.report import reproduce
-from bfkit.report.artifacts import Report, to_markdown
+from bfkit.report.artifacts import Report
 from bfkit.report.lessons import fitting
-from bfkit.report.manifest import note_run, write_page
+from bfkit.report.manifest import note_run
+from bfkit.report.page import write_page
 
 HEADER = 'profile = "mini"\nout = None\nsize = 3'
 BODY = """
@@ -142,9 +143,14 @@ def test_the_page_says_how_many_broken_pictures_its_tables_lack(notebooks, tmp_p
 
 
 def test_of_a_run_that_ended_before_it_reported_nobody_says_that_no_model_ran(tmp_path):
-    found = {"profile": "mini", "runs": {}, "artifacts": [], "numbers": [], "measured_on": {}, "left_out": {},
-             "surroundings": {"python": "3", "packages": {}, "bfkit": "", "inputs": {}}}  # fmt: skip
-    note_run(tmp_path, found, "00_first", {"seconds": 1, "failure": "cell 3: RuntimeError: out of memory"})
+    found = {"profile": "mini", "runs": {}, "artifacts": [], "numbers": [], "findings": [], "measured_on": {},
+             "measured": {}, "left_out": {}, "surroundings": {"python": "3", "packages": {}, "bfkit": "", "inputs": {}}}  # fmt: skip
+    note_run(
+        tmp_path,
+        found,
+        "00_first",
+        {"seconds": 1, "failure": "cell 3: RuntimeError: out of memory", "pages": ["notebooks/00_first.html"]},
+    )
     page = write_page(tmp_path, found).read_text()
     assert "hardware not noted" in page and "no model ran" not in page
 
@@ -264,14 +270,10 @@ def test_a_report_without_a_folder_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pl.DataFrame({"x": [1]})
     report = Report("00_first")
-    assert report.table("rows", frame, "Rows") is frame
+    assert "1" in report.table("rows", frame, "Rows").as_raw_html()
+    assert report.finding("rule", "It gains 2% [1, 3].", "rows") == "It gains 2% [1, 3]."
     report.page(tmp_path / "explorer.html", "A page")
     assert not list(tmp_path.iterdir())
-
-
-def test_markdown_tables_round_numbers_and_escape_bars():
-    frame = pl.DataFrame({"name": ["a|b"], "value": [0.123456], "count": [7]})
-    assert to_markdown(frame) == "| name | value | count |\n| --- | --: | --: |\n| a\\|b | 0.123 | 7 |"
 
 
 LONG = " ".join(["a red circle beside a blue square on a white wall and"] * 30)
