@@ -9,7 +9,7 @@ TESTS := $(PYTEST) --dist worksteal tests bfkit
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default
 SLOW_LESSONS := notebooks/12_gallery.ipynb notebooks/15_families.ipynb
 
-.PHONY: help reproduce test slow-lessons test-all lint architecture lab clean
+.PHONY: help reproduce test slow-lessons test-all lint architecture findings lab clean
 
 help:       ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ lint: $(VENV)       ## check style, format, types, and that rooms import downwar
 
 architecture: $(VENV)  ## draw docs/architecture.md from the imports
 	.venv/bin/python docs/architecture.py
+
+findings: $(VENV)   ## write what the report found into README.md
+	.venv/bin/python docs/findings.py
 
 lab: $(VENV)        ## open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks

@@ -144,7 +144,8 @@ def test_the_page_says_how_many_broken_pictures_its_tables_lack(notebooks, tmp_p
 
 def test_of_a_run_that_ended_before_it_reported_nobody_says_that_no_model_ran(tmp_path):
     found = {"profile": "mini", "runs": {}, "artifacts": [], "numbers": [], "findings": [], "measured_on": {},
-             "measured": {}, "left_out": {}, "surroundings": {"python": "3", "packages": {}, "bfkit": "", "inputs": {}}}  # fmt: skip
+             "measured": {}, "left_out": {},
+             "surroundings": {"python": "3", "packages": {}, "bfkit": "", "inputs": {}}}  # fmt: skip
     note_run(
         tmp_path,
         found,
