@@ -18,7 +18,7 @@ ABOVE, BELOW, ACROSS = (0.01, 0.03), (-0.03, -0.01), (-0.01, 0.01)
 @pytest.mark.parametrize(
     ("ends", "said"),
     [
-        ((ABOVE, ABOVE, ABOVE), "beats dealing them out evenly on L-SNR, D-SIM and I-CLIP: quality gained L-SNR +2.0% [+1.0, "),
+        ((ABOVE, ABOVE, ABOVE), "beats dealing them out evenly on L-SNR, D-SIM and I-CLIP: quality gained L-SNR +2.0%"),
         ((BELOW, ACROSS, ACROSS), "does worse than dealing them out evenly on L-SNR: quality"),
         ((ABOVE, BELOW, ACROSS), "beats dealing them out evenly on L-SNR and does worse on D-SIM: quality"),
         ((ACROSS, ACROSS, ACROSS), "cannot be told from dealing them out evenly: quality"),
@@ -81,8 +81,8 @@ def test_what_the_prompt_decides_and_what_can_be_known_come_with_their_intervals
     assert (
         "a prompt decides 16% [11, 22]" in sentence and "can save 9% [5, 12]" in sentence and "50% [40, 60]" in sentence
     )
-    known = pl.DataFrame({"budget": [17.0] * 3, "knows": ["the prompt", "the first look", "hindsight"],
-                          "saved": [0.04, -0.01, 0.73], "low": [0.01, -0.05, 0.7], "high": [0.08, 0.03, 0.76]})  # fmt: skip
+    rows = [("the prompt", 0.04, 0.01, 0.08), ("the first look", -0.01, -0.05, 0.03), ("hindsight", 0.73, 0.7, 0.76)]
+    known = pl.DataFrame(rows, schema=["knows", "saved", "low", "high"], orient="row").with_columns(budget=17.0)
     assert findings.beyond(known, 17) == (
         "What can be known saves, of UNIFORM's loss at 17 evaluations: the prompt 4% [1, 8], the first look -1% "
         "[-5, 3]; hindsight would save 73% [70, 76]."
