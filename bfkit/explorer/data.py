@@ -59,7 +59,8 @@ def gather(
 ) -> dict:
     """All that the page needs, ready for JSON; ``count`` prompts are chosen as ``choose_prompts`` does.
 
-    Where the table holds the columns of ``dataset.truth``, they are a fourth curve. Raises ValueError for a table without a whole row or a count below 1.
+    Where the table holds the columns of ``dataset.truth``, they are a fourth curve. Raises ValueError for a table
+    without a whole row or a count below 1.
     """
     whole = frame.drop_nulls(paper.METRICS).filter(pl.all_horizontal(pl.col(paper.METRICS).is_finite()))
     if not len(whole):

@@ -97,7 +97,9 @@ def wait(browser, condition: Callable[[object], object], seconds: int = 60) -> o
 @pytest.fixture(scope="module")
 def eq7(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("eq7") / "eq7.html"
-    path.write_text(f"<script type=module>{script()}\nwindow.eq7 = {{ nearest, plateauStep, spread, withNoise }};</script>")
+    path.write_text(
+        f"<script type=module>{script()}\nwindow.eq7 = {{ nearest, plateauStep, spread, withNoise }};</script>"
+    )
     show(browser, path)
     return lambda body, *given: browser.execute_script(
         f"const {{ nearest, plateauStep, spread, withNoise }} = eq7; {body}", *given
@@ -348,7 +350,9 @@ def test_how_much_of_what_was_asked_is_shown_is_a_fourth_curve_beside_and_apart_
     show(browser, write_explorer(tmp_path / "explorer.html", "mini", scores=frame, pictures=False))
     before = browser.execute_script(CHOOSE)
     shown = {row["prompt"][1:-1]: row["asked"] for row in before}
-    assert "not part of t*" in shown[PROMPTS[0]] and "75%" in shown[PROMPTS[0]] and "at 4 steps, 75%" in shown[PROMPTS[0]]
+    assert (
+        "not part of t*" in shown[PROMPTS[0]] and "75%" in shown[PROMPTS[0]] and "at 4 steps, 75%" in shown[PROMPTS[0]]
+    )
     assert shown[PROMPTS[1]] is shown[PROMPTS[2]] is None
     show(browser, write_explorer(tmp_path / "plain.html", "mini", scores=table(), pictures=False))
     assert not find(browser, ".asked"), "a table that knows nothing of it"
@@ -358,7 +362,9 @@ def test_how_much_of_what_was_asked_is_shown_is_a_fourth_curve_beside_and_apart_
 
 
 def test_where_nobody_judged_the_fourth_curve_is_the_cosine_of_picture_and_prompt(browser, tmp_path):
-    write_table(judged(table(), clip_score=(0.1 + 0.05 * pl.col("steps")).cast(pl.Float32)), tmp_path / "own.parquet", {})
+    write_table(
+        judged(table(), clip_score=(0.1 + 0.05 * pl.col("steps")).cast(pl.Float32)), tmp_path / "own.parquet", {}
+    )
     path = write_explorer(tmp_path / "explorer.html", "mini", scores=tmp_path / "own.parquet", pictures=False)
     show(browser, path)
     find(browser, "input[value=measured]")[0].click()
