@@ -41,7 +41,7 @@ def seen_as(browser: Any, width: int, dark: bool = False) -> None:
 
 
 def hindrances(browser: Any) -> list[str]:
-    """What axe finds that shuts readers out, or nearly: its serious and critical findings, each with its first place."""
+    """What axe finds that shuts readers out: its serious and critical findings, each with its first place."""
     from selenium_axe_python import Axe
 
     axe = Axe(browser)

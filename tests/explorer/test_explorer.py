@@ -97,13 +97,10 @@ def wait(browser, condition: Callable[[object], object], seconds: int = 60) -> o
 @pytest.fixture(scope="module")
 def eq7(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("eq7") / "eq7.html"
-    path.write_text(
-        f"<script type=module>{script()}\nwindow.eq7 = {{ nearest, plateauStep, spread, withNoise }};</script>"
-    )
+    names = "{ nearest, plateauStep, spread, withNoise }"
+    path.write_text(f"<script type=module>{script()}\nwindow.eq7 = {names};</script>")
     show(browser, path)
-    return lambda body, *given: browser.execute_script(
-        f"const {{ nearest, plateauStep, spread, withNoise }} = eq7; {body}", *given
-    )
+    return lambda body, *given: browser.execute_script(f"const {names} = eq7; {body}", *given)
 
 
 def curves_to_try() -> list[list[float]]:
@@ -377,7 +374,8 @@ def test_where_nobody_judged_the_fourth_curve_is_the_cosine_of_picture_and_promp
 
 INKS = """
 const ground = getComputedStyle(document.querySelector(".bf-explorer")).backgroundColor;
-const strokes = [...document.querySelectorAll("article")].map((one) => getComputedStyle(one.querySelector("path.curve")).stroke);
+const curves = [...document.querySelectorAll("article path.curve")];
+const strokes = curves.map((curve) => getComputedStyle(curve).stroke);
 return [ground, ...strokes].map((color) => color.match(/\\d+/g).map(Number));
 """
 
