@@ -22,7 +22,7 @@ from .hooks import DoesNotApply
 from .samplers import sampling_by
 
 NAME = "Error-controlled"
-SCALE = 40.0  # times steps to the power of -3 is the tolerance, so that about as many evaluations are made as asked for
+SCALE = 250.0  # times steps to the power of -3 is the tolerance, so that about as many evaluations are made as asked for
 SAFETY, PROPORTIONAL, INTEGRAL = 0.9, 0.4, 0.7  # of the controller; the latter two are divided by the error's order
 SHRINKS, GROWS = 0.2, 3.0  # a step, at most
 SHORTEST = 1 / 500  # of the whole way: such a step is taken whatever its error
