@@ -38,8 +38,8 @@ Action = Callable[[Profile, argparse.Namespace], int | None]  # an exit code; No
 
 def add_command(commands: argparse._SubParsersAction, name: str, action: Action) -> argparse.ArgumentParser:
     """A command that says of itself what its function says."""
-    said = (action.__doc__ or "").replace("%", "%%")  # argparse formats its texts
-    command = commands.add_parser(name, help=said, description=said)
+    said = action.__doc__ or ""
+    command = commands.add_parser(name, help=said.replace("%", "%%"), description=said)  # argparse formats but the one
     command.set_defaults(action=action, profile="mini")
     return command
 

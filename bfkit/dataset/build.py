@@ -28,6 +28,8 @@ from .failures import list_failures
 from .prompts import select_prompts
 from .shards import Shard, as_before, earlier_configuration, list_shards
 
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"  # a shard takes minutes: its tenths
+
 
 def settle_prompts(
     folder: Path, profile: Profile, captions: Sequence[str], count: int, choose: Callable[[], list[str]]
@@ -125,11 +127,12 @@ def build_dataset(
     setup = Setup(profile, str(device), compiled, offload, folder / "pictures" if keep_images else None)
     missing = [shard for shard in shards if not shard.is_complete(setup.pictures)]
     random.SystemRandom().shuffle(missing)  # two runs in one folder rarely meet
-    with signals(_interrupt, signal.SIGTERM), closing(_run(missing, setup, workers, executor, address)) as outcomes:
-        bar = tqdm(outcomes, f"dataset, {len(shards[0].keys()) if shards else 0} images a shard", len(shards),
-                   initial=len(shards) - len(missing), unit="shard")  # fmt: skip
-        for _ in bar:
-            pass
+    label, there = f"dataset, {len(shards[0].keys()) if shards else 0} images a shard", len(shards) - len(missing)
+    with tqdm(desc=label, total=len(shards), initial=there, unit="shard", bar_format=BAR) as bar:
+        outcomes = _run(missing, setup, workers, executor, address, bar.update)
+        with signals(_interrupt, signal.SIGTERM), closing(outcomes):
+            for made, _ in enumerate(outcomes, 1):
+                bar.update(there + made - bar.n)
     list_failures(folder)
     return shards
 
@@ -139,9 +142,14 @@ def _interrupt(*_: object) -> None:
 
 
 def _run(
-    shards: Sequence[Shard], setup: Setup, workers: int | None, executor: str, address: str | None
+    shards: Sequence[Shard],
+    setup: Setup,
+    workers: int | None,
+    executor: str,
+    address: str | None,
+    tell: Callable[[float], object],
 ) -> Generator[None]:
-    """Yields each time a shard is finished."""
+    """Yields each time a shard is finished; where this process makes them, ``tell`` hears of the shares in between."""
     if not shards:
         return
     if executor == "ray":
@@ -155,4 +163,4 @@ def _run(
         yield from in_processes(shards, setup, min(asked, most))
     else:
         for shard in shards:
-            yield work(shard, setup)
+            yield work(shard, setup, tell)

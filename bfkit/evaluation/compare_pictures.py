@@ -103,9 +103,10 @@ def _seen(lab: Lab, images: torch.Tensor) -> Features:
 def measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features) -> pl.DataFrame:
     """All pictures of one system, drawn and measured: rows of ``SCHEMA``; scores of broken pictures are NaN."""
     frames = []
+    batch = 1 if entry.draws and entry.draws.alone else None
     for steps, rows in _by_steps(pairs, entry.steps):
         draw = partial(_measure, lab, entry, pairs, targets, steps)
-        frames += generate.drawn_in_parts(draw, rows, lab.pipe, lab.profile)
+        frames += generate.drawn_in_parts(draw, rows, lab.pipe, lab.profile, batch)
     return pl.concat(frames).sort("prompt_id", "seed")
 
 
@@ -119,6 +120,7 @@ def _measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features, steps: int
         with counting(lab.pipe, lab.profile) as count, meter as used:
             images = _sample(lab, conditioning, steps)
         images = generate.mended(lab.pipe, lab.profile, conditioning, steps, images)
+    taken = count.made if entry.draws and entry.draws.alone else steps
     seen = _seen(lab, images)
     scores = lab.scorer.compare(images, seen, own)
     to_plain = lab.scorer.compare(images, seen, plain)
@@ -129,7 +131,7 @@ def _measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features, steps: int
         "prompt_id": ids,
         "prompt": texts,
         "seed": seeds,
-        "steps": [steps] * size,
+        "steps": [taken] * size,
         "reference_steps": [entry.reference_steps or lab.profile.target_steps] * size,
         **{name: values.numpy() for name, values in scores.items()},
         "d_sim_plain": to_plain["d_sim"].numpy(),
@@ -137,7 +139,7 @@ def _measure(lab: Lab, entry: Entry, pairs: Pairs, targets: Features, steps: int
         "evals": [count.made] * size,
         "seconds": [used.seconds / size] * size,
         "joules": [None if used.joules is None else used.joules / size] * size,
-        "tflops": [entry.cost.tflops(steps)] * size,
+        "tflops": [entry.cost.tflops(taken)] * size,
         "clip_score": lab.scorer.clip_score(seen, texts).numpy(),
         "verdicts": lab.checker(images, texts) if lab.checker else [None] * size,
         "logits": lab.classify(images).float().cpu().tolist(),

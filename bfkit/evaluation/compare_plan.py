@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from diffusers import DiffusionPipeline
 
@@ -18,6 +19,7 @@ from bfkit.sampling.systems import SYSTEMS, Cost, systems_of
 
 from .compare import LineUp, combination_entries, count_costs, table2_entries
 from .compare_pictures import Pairs
+from .error_control import tuned
 
 PLAN = "plan.json"
 PICTURES = 64  # a block, at most, where one prompt has not more
@@ -35,8 +37,9 @@ def settle(
 ) -> tuple[dict[str, int], LineUp]:
     """OURS' steps of each prompt, and all that draw: decided once, then read from ``folder/plan.json``.
 
-    Predicted steps may round otherwise on other hardware, and counting draws, by the pipeline that ``load`` gives. Of
-    several runs that decide at the same time, the first to finish does.
+    Predicted steps may round otherwise on other hardware, and counting draws, by the pipeline that ``load`` gives; so
+    does setting the tolerance of the error-controlled sampler, on prompts that the advisor was trained on. Of several
+    runs that decide at the same time, the first to finish does.
     """
     known = systems_of(profile)
     source = {
@@ -48,17 +51,23 @@ def settle(
     path = folder / PLAN
     plan, first = _settled(path, source), not path.exists()
     if plan is None:
-        chosen = StepAdvisor.from_pretrained(advisor, device).steps(list(prompts.values()))
+        read = StepAdvisor.from_pretrained(advisor, device)
+        chosen = read.steps(list(prompts.values()))
         costs, absent = count_costs(load(), profile, {name: known[name] for name in systems})
+        goal = float(chosen["steps"].cast(pl.Float64).mean())  # pyright: ignore[reportArgumentType]
+        alone = [known[name] for name in costs if name in known and known[name].alone]
+        fitted = [tuned(load(), profile, system, read.examples, goal) for system in alone]
         plan = {
             "source": source,
             "steps": dict(chosen.select("prompt", "steps").iter_rows()),
             "costs": {name: asdict(cost) for name, cost in costs.items()},
+            "settings": {system.name: dict(system.settings) for system in fitted},
             "absent": absent,
         }
         write_file(path, json.dumps(plan, indent=1).encode(), keep_old=first)
         plan = _settled(path, source) or plan
     costs = {name: Cost(tuple(noted["cycle"]), noted["devices"]) for name, noted in plan["costs"].items()}
+    known |= {name: replace(known[name], settings=own) for name, own in plan.get("settings", {}).items()}
     found = table2_entries(costs, plan["steps"], known)
     unasked = dict.fromkeys((name for name in SYSTEMS if name not in systems), NOT_ASKED)
     absent = plan["absent"] | dict(found.absent) | unasked

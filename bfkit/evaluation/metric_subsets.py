@@ -1,15 +1,18 @@
-"""Eq. 7 with metrics left out: what each one contributes to t* and to the quality it keeps."""
+"""Eq. 7 with metrics left out: what each one contributes to t*, to its accuracy, and to the quality it keeps."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+import scipy.stats
 
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.rules import Curves, at_mean_cost, at_steps, steps_by_plateau, steps_by_uniform
-from bfkit.stats import interval, mean, spearman
+from bfkit.stats import correlation, interval, mean, spearman
 
 from .rule_comparison import losses
+
+NEAR = 0.25  # of the measured t*: a prediction within a quarter of it is near
 
 
 def metric_sets(names: Sequence[str]) -> dict[str, list[str]]:
@@ -55,3 +58,62 @@ def subsets_finding(frame: pl.DataFrame) -> str:
         return "Eq. 7 does best when it reads all three metrics"
     read = best["metrics"] if best["metrics"].startswith("without") else f"with {best['metrics']}"
     return f"Eq. 7 does best {read}: {best['saved'] - whole['saved']:+.4f} against reading all three"
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's along the last axis, ties at their mean rank, for ``interval``; 0 where one of the two is constant."""
+    return correlation(scipy.stats.rankdata(first, axis=-1), scipy.stats.rankdata(second, axis=-1))
+
+
+def subset_accuracy(measured: Curves, predicted: Curves) -> pl.DataFrame:
+    """How well Eq. 7 hits the measured t* of all metrics when it reads only some of the predicted curves.
+
+    Both are curves of the same prompts. Rows of ``metrics, steps`` (the mean), ``correlation, low, high``, Spearman's
+    with the measured t* and its interval over prompts; ``part, part_low, part_high``, what is lost of it against all
+    metrics, paired; ``exact`` and ``near``, the shares of prompts hit, and hit to within ``NEAR`` of the measured t*,
+    each with the ends of its interval, ``exact_low`` and so on; and ``measured``, the correlation if the metrics read
+    were predicted without error. Raises ValueError for a single metric or fewer than three prompts.
+    """
+    if len(measured) < 2:
+        raise ValueError(f"only {', '.join(measured)} was measured: an ablation needs two metrics or more")
+    goal, full = steps_by_plateau(measured), steps_by_plateau(predicted)
+    if len(goal) < 3:
+        raise ValueError(f"{len(goal)} prompts are too few to rank: give three or more")
+
+    def lost(all_: np.ndarray, own: np.ndarray, true: np.ndarray) -> np.ndarray:
+        return _rank_correlation(all_, true) - _rank_correlation(own, true)
+
+    rows = []
+    for label, names in metric_sets(list(measured)).items():
+        own = steps_by_plateau({name: predicted[name] for name in names})
+        apart = np.abs(own.astype(float) - goal)
+        found = {
+            "": ("correlation", interval(_rank_correlation, own, goal)),
+            "part_": ("part", interval(lost, full, own, goal)),
+            "exact_": ("exact", interval(mean, (apart == 0).astype(float))),
+            "near_": ("near", interval(mean, (apart <= NEAR * goal).astype(float))),
+        }
+        row = {"metrics": label, "steps": own.mean()}
+        for prefix, (name, values) in found.items():
+            row |= dict(zip((name, f"{prefix}low", f"{prefix}high"), values, strict=True))
+        perfect = steps_by_plateau({name: measured[name] for name in names})
+        rows.append({**row, "measured": float(_rank_correlation(perfect, goal))})
+    return pl.DataFrame(rows)
+
+
+def subset_accuracy_finding(frame: pl.DataFrame) -> str:
+    """One sentence on ``subset_accuracy``: how accurate t* is, and which metrics it surely rests on."""
+    whole = frame.row(by_predicate=pl.col("metrics") == "all", named=True)
+    without = frame.filter(pl.col("metrics").str.starts_with("without"))
+    said = {
+        "rests on": without.filter(pl.col("part_low") > 0)["metrics"].to_list(),
+        "would be better without": without.filter(pl.col("part_high") < 0)["metrics"].to_list(),
+    }
+    named = [
+        f"{verb} {' and '.join(n.removeprefix('without ') for n in names)}" for verb, names in said.items() if names
+    ]
+    return (
+        f"Predicted and measured t* go together with a rank correlation of {whole['correlation']:.2f} "
+        f"({whole['low']:.2f} to {whole['high']:.2f}), {whole['near']:.0%} of prompts within a quarter; it "
+        + (" and ".join(named) if named else "surely rests on no single metric")
+    )

@@ -13,13 +13,16 @@ from PIL import Image
 
 from bfkit import charts, paper
 from bfkit.dataset.curves import interpolate
-from bfkit.dataset.table import held_out_ids, read_scores
+from bfkit.dataset.table import held_out_ids
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import Profile, get_profile
 from bfkit.sampling.pixels import to_bytes
 
+from . import asked
+
 FIGURE_2 = ("a colorful park with a crowd", "a white and empty wall")  # the paper's, the busier first
+DARK = {"l_snr": "#4fc37a", "d_sim": "#8ab0ff", "i_clip": "#ff8d69"}  # the metrics' colors on a dark ground
 SIDE = 96  # pixels: larger pictures are made smaller, so that 600 of them fit into a page
 MINIATURE = (
     "Every picture and number below comes from the bundled miniature: small models trained on a drawn world. None is "
@@ -39,7 +42,7 @@ def resolve(
     table, or an advisor asked for by name, that is not there or is damaged.
     """
     profile = get_profile(profile) if isinstance(profile, str) else profile
-    frame = source if isinstance(source, pl.DataFrame) else read_scores(source or profile.scores)
+    frame = source if isinstance(source, pl.DataFrame) else asked.read_with_truth(source or profile.scores)
     notes = [MINIATURE if profile.name == "mini" else f"Profile: {profile.name}."]
     if advisor is None:
         try:
@@ -56,26 +59,28 @@ def gather(
 ) -> dict:
     """All that the page needs, ready for JSON; ``count`` prompts are chosen as ``choose_prompts`` does.
 
-    Raises ValueError for a table without a whole row or a count below 1.
+    Where the table holds the columns of ``dataset.truth``, they are a fourth curve. Raises ValueError for a table
+    without a whole row or a count below 1.
     """
     whole = frame.drop_nulls(paper.METRICS).filter(pl.all_horizontal(pl.col(paper.METRICS).is_finite()))
     if not len(whole):
         raise ValueError("the score table has no row with all three metrics: make one with `bfkit dataset`")
     steps = whole["steps"].unique().sort().to_list()
     weights = dict(paper.WEIGHTS) if advisor is None else advisor.weights
-    held_out = set(held_out_ids(whole))
+    held_out, truth = set(held_out_ids(whole)), asked.kind_of(whole)
     return {
         "metrics": [
             {
                 "name": name,
                 "label": info.label,
                 "lower": info.lower_is_better,
-                "color": charts.COLORS[name],
+                "color": [charts.COLORS[name], DARK[name]],
                 "dash": charts.DASHES[name],
                 "weight": weights[name],
             }
             for name, info in METRICS.items()
         ],
+        "asked": truth and asked.described(truth),
         "steps": steps,
         "reference": paper.REFERENCE_STEPS,
         "cost": {name: _cost(whole, name) for name in ("seconds", "tflops")},
@@ -83,7 +88,8 @@ def gather(
         "pictures": pictures,
         "typed": advisor is not None,
         "prompts": [
-            _entry(whole.filter(prompt_id=key), steps, advisor, key in held_out) for key in choose_prompts(whole, count)
+            _entry(whole.filter(prompt_id=key), steps, advisor, key in held_out, truth)
+            for key in choose_prompts(whole, count)
         ],
     }
 
@@ -113,7 +119,9 @@ def _evenly(row: Sequence[int], count: int) -> list[int]:
     return [row[index] for index in np.linspace(0, len(row) - 1, count).round().astype(int)] if count else []
 
 
-def _entry(rows: pl.DataFrame, steps: Sequence[int], advisor: StepAdvisor | None, held_out: bool) -> dict:
+def _entry(
+    rows: pl.DataFrame, steps: Sequence[int], advisor: StepAdvisor | None, held_out: bool, truth: str | None
+) -> dict:
     prompt, seeds = rows["prompt"][0], rows["seed"].n_unique()
     means = rows.group_by("steps").agg(pl.col(paper.METRICS).mean()).sort("steps")
     own = means["steps"].to_list()
@@ -131,6 +139,7 @@ def _entry(rows: pl.DataFrame, steps: Sequence[int], advisor: StepAdvisor | None
         "rings": {name: list(zip(own, means[name].to_list(), strict=True)) for name in METRICS},
         "measured": {name: interpolate(means[name].to_numpy(), own, dense).tolist() for name in METRICS},
         "predicted": predicted,
+        "asked": asked.shown(rows, truth) if truth else [],
         "remarks": remarks + said,
         "pictures": {},
     }

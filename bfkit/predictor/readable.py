@@ -19,11 +19,14 @@ def refusal(prompt: str, clip: Clip, examples: Sequence[str]) -> str | None:
 
 
 def check_readable(prompts: Sequence[str] | str, clip: Clip, examples: Sequence[str]) -> list[str]:
-    """The prompts, warned of words that the text model does not know; ValueError where it knows none."""
+    """The prompts, warned of words that the text model does not know; ValueError naming all of which it knows none."""
     prompts = check_prompts(prompts)
+    refused = {prompt: said for prompt in prompts if (said := refusal(prompt, clip, examples))}
+    if refused:
+        first, *others = refused
+        named = ", ".join(map(repr, others))
+        raise ValueError(refused[first] + (f"; nor is one of {named}: leave these prompts out" if others else ""))
     for prompt in prompts:
-        if said := refusal(prompt, clip, examples):
-            raise ValueError(said)
         if unknown := clip.unknown_words(prompt):
             warnings.warn(
                 f"{prompt!r}: this model does not know {', '.join(map(repr, unknown))} and reads past them",

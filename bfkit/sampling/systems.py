@@ -16,6 +16,8 @@ from .accelerators import deep_cache, tome
 from .conditioning import embed
 from .cost import flop_counter
 from .distrifusion import WARMUP, distrifusion
+from .error_controlled import NAME as ERROR_CONTROLLED
+from .error_controlled import SCALE, error_controlled
 from .generate import MAX_STEPS, check_steps, sample
 from .grids import SOLVERS, on_grid
 from .hooks import DoesNotApply
@@ -36,6 +38,7 @@ class System:
     timesteps: str  # how they are spaced
     settings: Mapping[str, Any] = field(default_factory=dict)
     in_denoiser: bool = False  # changes what a step computes: torch.compile and it do not go together
+    alone: bool = False  # draws one picture at a time, in evaluations of its own number, about as many as asked for
 
     def __call__(self, pipe: DiffusionPipeline) -> AbstractContextManager[DiffusionPipeline]:
         return self.enter(pipe, **self.settings)
@@ -70,6 +73,8 @@ _SYSTEMS = (
            "the pipeline's", {"patches": 2, "warmup": WARMUP}, in_denoiser=True),
     *(System(f"{solver} on a grid", "2206.00364", on_grid, _BETAS, "levels of noise evenly in their 1 / rho-th power",
              {"solver": solver, "rho": 7.0, "lowest": 0.03}) for solver in SOLVERS),
+    System(ERROR_CONTROLLED, "2206.00927", error_controlled, f"{_BETAS}; one picture at a time",
+           "wherever a step's error is as large as its tolerance", {"scale": SCALE}, alone=True),
 )  # fmt: skip
 SYSTEMS: Mapping[str, System] = MappingProxyType({system.name: system for system in _SYSTEMS})
 

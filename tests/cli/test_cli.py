@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import bfkit
 from bfkit import cli, study
 from bfkit.dataset.looks import read_looks
 from bfkit.dataset.table import noted_hardware, read_metadata, read_scores
@@ -283,7 +284,14 @@ def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([*command.split(), "--help"])
     assert ended.value.code == 0
-    assert "usage: bfkit" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "usage: bfkit" in printed and "%%" not in printed
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"bfkit {bfkit.__version__}\n"
 
 
 def test_a_study_is_built_and_analysed_from_the_command_line(tmp_path, capsys):

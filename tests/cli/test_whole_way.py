@@ -14,15 +14,23 @@ from bfkit.profiles import PROFILES
 from bfkit.sampling.systems import SYSTEMS
 
 IN_THE_UNET = ["DeepCache", "ToMe", "DistriFusion"]
+GRIDS = [name for name in SYSTEMS if name.endswith("on a grid")]
+ON_A_FLOW = {"DDIM": "flow matching", "EulerAncestral": "flow matching", **dict.fromkeys(IN_THE_UNET, "inside a UNet"),
+             **dict.fromkeys([*GRIDS, "Error-controlled"], "flow matching")}  # fmt: skip
 ABSENT = {  # by family, the systems of Table 2 that do not apply to it, and why
     "mini": {},
     "sd2": {},
     "sd15": {},
     "sdxl": {},
-    "sd3": {"DDIM": "flow matching", "EulerAncestral": "flow matching", **dict.fromkeys(IN_THE_UNET, "inside a UNet")},
-    "flux": {"DDIM": "flow matching", "EulerAncestral": "flow matching", **dict.fromkeys(IN_THE_UNET, "inside a UNet")},
+    "sd3": ON_A_FLOW,
+    "flux": ON_A_FLOW,
     "pixart": dict.fromkeys(IN_THE_UNET, "inside a UNet"),
-    "kandinsky": {"DDIM": "already", "EulerAncestral": "scales the denoiser's input", "ToMe": "transformer blocks"},
+    "kandinsky": {
+        "DDIM": "already",
+        "EulerAncestral": "scales the denoiser's input",
+        "ToMe": "transformer blocks",
+        **dict.fromkeys(["Euler on a grid", "Error-controlled"], "scales the denoiser's input"),
+    },
 }
 QUICK = ("sd3",)  # the one in which most is otherwise: a transformer, a flow, systems left out
 pytestmark = [

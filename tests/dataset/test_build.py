@@ -11,6 +11,7 @@ import pytest
 import torch
 from dataset_helpers import assert_same_rows, contents, shard_files
 
+from bfkit.dataset import build
 from bfkit.dataset.build import build_dataset, settle_prompts
 from bfkit.dataset.executors import local
 from bfkit.dataset.table import read_scores
@@ -103,7 +104,23 @@ def test_shards_come_back_in_order_and_a_progress_bar_counts_them(tmp_path, brie
     made = build_dataset(brief, PROMPTS[:5], tmp_path)
     assert [shard.path for shard in made] == shard_files(tmp_path)
     assert [shard.prompts for shard in made] == [tuple(PROMPTS[:2]), tuple(PROMPTS[2:4]), (PROMPTS[4],)]
-    assert "3/3" in capsys.readouterr().err
+    assert "3.0/3" in capsys.readouterr().err
+
+
+def test_the_bar_moves_within_a_shard_too(tmp_path, brief, monkeypatch):
+    """One shard is all there is to many a first try, and takes a minute."""
+    moves = []
+
+    class Bar(build.tqdm):
+        def update(self, n: float = 1) -> bool | None:
+            moves.append(n)
+            return super().update(n)
+
+    monkeypatch.setattr(build, "tqdm", Bar)
+    (shard,) = build_dataset(brief, PROMPTS[:2], tmp_path)
+    assert len(moves) > sum(shard.step_counts), "at every evaluation, and at the end"
+    assert all(0 <= move < 0.5 for move in moves) and sum(moves) == pytest.approx(1)
+    assert sum(moves[: len(moves) // 2]) > 0.3, "evenly"
 
 
 def test_a_relative_folder_is_that_of_the_working_directory(tmp_path, brief, monkeypatch):

@@ -101,7 +101,7 @@ def test_combinations_pair_ours_and_uniform_at_each_share_of_the_steps(costs):
     ("family", "apply"),
     [
         ("flux", ["DPM-Solver++ 2M", "UniPC"]),
-        ("pixart", ["DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC", *GRIDS]),
+        ("pixart", ["DDIM", "EulerAncestral", "DPM-Solver++ 2M", "UniPC", *GRIDS, "Error-controlled"]),
         ("kandinsky", ["DPM-Solver++ 2M", "UniPC", "DeepCache", "DistriFusion", *GRIDS[1:]]),
     ],
 )

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from curves import drawn_curves, falling_curves
 
-from bfkit import paper
+from bfkit import paper, stats
 from bfkit.evaluation import metric_subsets, rule_comparison
 from bfkit.predictor import rules
 
@@ -131,6 +131,39 @@ def test_an_ablation_of_a_single_metric_is_refused():
     one = {"d_sim": drawn_curves(5)["d_sim"]}
     with pytest.raises(ValueError, match="only d_sim was measured: an ablation needs two metrics"):
         metric_subsets.compare_subsets(one, one)
+
+
+def test_the_accuracy_of_t_star_is_against_the_measured_one_and_each_metric_has_its_part_in_it():
+    """D-SIM alone decides t* and is predicted well; L-SNR is predicted late and at random; I-CLIP is flat."""
+    rng = np.random.default_rng(5)
+    rates = np.exp(rng.normal(size=(60, 1)))
+    falling = np.exp(-np.arange(129) / (5 * rates))
+    flat, early = np.full((60, 129), 0.5), np.exp(-3.0 * np.arange(129)) * np.ones((60, 1))
+    late = np.exp(-np.arange(129) / (8 * rng.permutation(rates)))
+    measured = {"l_snr": early, "d_sim": falling, "i_clip": flat}
+    frame = metric_subsets.subset_accuracy(measured, {**measured, "l_snr": late})
+    rows = {row["metrics"]: row for row in frame.iter_rows(named=True)}
+    goal, own = rules.steps_by_plateau(measured), rules.steps_by_plateau({"l_snr": late, "d_sim": falling})
+    whole, best = rows["all"], rows["D-SIM alone"]
+    assert whole["correlation"] == pytest.approx(stats.spearman(own, goal))
+    assert (whole["part"], whole["part_low"], whole["measured"]) == (0, 0, 1)
+    assert (best["correlation"], best["exact"], best["near"]) == (pytest.approx(1), 1, 1)
+    assert 0 < whole["exact"] < whole["near"] < 1 and whole["near_low"] < whole["near"] < whole["near_high"]
+    assert whole["low"] < whole["correlation"] < whole["high"]
+    assert rows["without D-SIM"]["part_low"] > 0 > rows["without L-SNR"]["part_high"]
+    assert rows["without I-CLIP"]["part"] == rows["without I-CLIP"]["part_high"] == 0
+    assert rows["I-CLIP alone"]["correlation"] == rows["I-CLIP alone"]["measured"] == 0, "always a single step"
+    said = metric_subsets.subset_accuracy_finding(frame)
+    assert said.endswith("within a quarter; it rests on D-SIM and would be better without L-SNR")
+    nobody = frame.with_columns(part_low=pl.lit(-1.0), part_high=pl.lit(1.0))
+    assert metric_subsets.subset_accuracy_finding(nobody).endswith("it surely rests on no single metric")
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "only d_sim was measured"), (3, "2 prompts are too few to rank")])
+def test_accuracy_takes_two_metrics_and_three_prompts(count, words):
+    curves = dict(list(drawn_curves(2).items())[:count]) if count > 1 else {"d_sim": drawn_curves(2)["d_sim"]}
+    with pytest.raises(ValueError, match=words):
+        metric_subsets.subset_accuracy(curves, curves)
 
 
 def test_the_verdict_on_metrics_names_the_best_reading_and_its_gain():

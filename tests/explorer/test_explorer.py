@@ -1,6 +1,7 @@
 """The explorer in a real browser: its Eq. 7, the page that stands alone, and the widget in JupyterLab."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import nbformat
 import numpy as np
 import polars as pl
 import pytest
-from browsers import CHROMIUM, DRIVER, browsing
+from browsers import CHROMIUM, DRIVER, browsing, hindrances, scrolls_sideways, seen_as, smallest_letters
 
 from bfkit import paper
+from bfkit.dataset import truth
 from bfkit.dataset.build import build_dataset
 from bfkit.dataset.curves import dense_curves
-from bfkit.dataset.table import SCHEMA, read_scores, split_by_prompt, tflops_per_step
+from bfkit.dataset.table import SCHEMA, read_scores, split_by_prompt, tflops_per_step, write_table
 from bfkit.explorer.data import FIGURE_2, choose_prompts, gather
 from bfkit.explorer.page import script, write_explorer
 from bfkit.explorer.widget import Explorer, explore
@@ -44,7 +46,8 @@ return [...menu.options].map((option) => {
   menu.value = option.value;
   menu.dispatchEvent(new Event("change"));
   const told = (name) => document.querySelector(name).textContent;
-  return { prompt: told(".prompt"), steps: Number(told(".star b")), remarks: told(".remarks") };
+  const asked = document.querySelector(".asked:not([hidden])")?.textContent ?? null;
+  return { prompt: told(".prompt"), steps: Number(told(".star b")), remarks: told(".remarks"), asked };
 });
 """
 
@@ -78,11 +81,6 @@ def show(browser, path: Path) -> None:
     browser.get(path.as_uri())
 
 
-def widen(browser, width: int) -> None:
-    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
 def find(browser, selector: str) -> list:
     return browser.find_elements("css selector", selector)
 
@@ -99,11 +97,10 @@ def wait(browser, condition: Callable[[object], object], seconds: int = 60) -> o
 @pytest.fixture(scope="module")
 def eq7(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("eq7") / "eq7.html"
-    path.write_text(f"<script type=module>{script()}\nwindow.eq7 = {{ plateauStep, spread, withNoise }};</script>")
+    names = "{ nearest, plateauStep, spread, withNoise }"
+    path.write_text(f"<script type=module>{script()}\nwindow.eq7 = {names};</script>")
     show(browser, path)
-    return lambda body, *given: browser.execute_script(
-        f"const {{ plateauStep, spread, withNoise }} = eq7; {body}", *given
-    )
+    return lambda body, *given: browser.execute_script(f"const {names} = eq7; {body}", *given)
 
 
 def curves_to_try() -> list[list[float]]:
@@ -145,6 +142,11 @@ def test_noise_lies_on_lines_between_the_sampled_steps(eq7):
     noise = np.array(eq7("return withNoise(arguments[0], [1, 3, 9], 0.3, 1)", [float(t % 2) for t in range(12)]))
     noise -= [t % 2 for t in range(12)]
     np.testing.assert_allclose(noise, np.interp(range(1, 13), [1, 3, 9], noise[[0, 2, 8]]), atol=1e-12)
+
+
+@pytest.mark.parametrize(("goal", "expected"), [(13, 17), (12, 9), (9, 9), (1, 1), (500, 129), (107, 129), (90, 65)])
+def test_the_nearest_picture_is_so_on_the_logarithmic_axis_that_is_shown(eq7, goal, expected):
+    assert eq7("return nearest(arguments[0], arguments[1])", paper.STEP_COUNTS, goal) == expected
 
 
 # --- which prompts -------------------------------------------------------------------------------------------------
@@ -298,9 +300,9 @@ def test_strange_prompts_and_curves_that_never_plateau_are_shown_in_words(browse
     assert "not measured" in find(browser, "tbody")[0].text
     assert "No pictures were asked for." in " ".join(note.text for note in find(browser, ".notice"))
     for width in (1280, 400):
-        widen(browser, width)
-        root = "document.documentElement"
-        assert browser.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+        seen_as(browser, width)
+        assert not scrolls_sideways(browser)
+        assert hindrances(browser) == [], "a long prompt scrolls, and is reached by keys"
     assert browser.get_log("browser") == []
 
 
@@ -322,6 +324,95 @@ def test_a_profile_without_a_predictor_shows_what_was_measured_and_says_so(brows
     assert not find(browser, "input[value=predicted]")[0].is_enabled()
     assert browser.execute_script(MOVE, {"d_sim": 0}) > 1
     assert browser.get_log("browser") == []
+
+
+# --- the fourth curve ----------------------------------------------------------------------------------------------
+
+
+def judged(frame: pl.DataFrame, **columns: pl.Series | pl.Expr) -> pl.DataFrame:
+    """A score table with what its pictures show of what was asked: nothing, unless told otherwise."""
+    nothing = {name: pl.lit(None, kind) for name, kind in truth.SCHEMA.items()}
+    return frame.with_columns(**{**nothing, **columns})
+
+
+def test_how_much_of_what_was_asked_is_shown_is_a_fourth_curve_beside_and_apart_from_t_star(browser, tmp_path):
+    """Of the first prompt, the ground is right at once and the shapes from 4 steps on, in one of two pictures."""
+    late = pl.col("steps").ge(4) & pl.col("seed").eq(0)
+    verdict = [pl.lit(True), *[pl.lit(None, pl.Boolean)] * 3, late, *[pl.lit(None, pl.Boolean)] * 2]
+    known = pl.when(pl.col("prompt_id") == 0).then(pl.concat_list(verdict))
+    frame = judged(table(), verdicts=known, clip_score=pl.lit(0.3, pl.Float32))
+    entries = {entry["prompt"]: entry["asked"] for entry in gather(frame, None, 3)["prompts"]}
+    assert entries == {PROMPTS[0]: [(1, 0.5), (2, 0.5), (4, 0.75)], PROMPTS[1]: [], PROMPTS[2]: []}
+
+    show(browser, write_explorer(tmp_path / "explorer.html", "mini", scores=frame, pictures=False))
+    before = browser.execute_script(CHOOSE)
+    shown = {row["prompt"][1:-1]: row["asked"] for row in before}
+    assert (
+        "not part of t*" in shown[PROMPTS[0]] and "75%" in shown[PROMPTS[0]] and "at 4 steps, 75%" in shown[PROMPTS[0]]
+    )
+    assert shown[PROMPTS[1]] is shown[PROMPTS[2]] is None
+    show(browser, write_explorer(tmp_path / "plain.html", "mini", scores=table(), pictures=False))
+    assert not find(browser, ".asked"), "a table that knows nothing of it"
+    plain = browser.execute_script(CHOOSE)
+    assert [(row["prompt"], row["steps"]) for row in plain] == [(row["prompt"], row["steps"]) for row in before]
+    assert browser.get_log("browser") == []
+
+
+def test_where_nobody_judged_the_fourth_curve_is_the_cosine_of_picture_and_prompt(browser, tmp_path):
+    write_table(
+        judged(table(), clip_score=(0.1 + 0.05 * pl.col("steps")).cast(pl.Float32)), tmp_path / "own.parquet", {}
+    )
+    path = write_explorer(tmp_path / "explorer.html", "mini", scores=tmp_path / "own.parquet", pictures=False)
+    show(browser, path)
+    find(browser, "input[value=measured]")[0].click()
+    assert browser.execute_script(MOVE, {"l_snr": 0, "d_sim": 0, "i_clip": 0}) == 2
+    assert "At t* 0.2 by cosine; at 4 steps, 0.3." in find(browser, ".asked")[0].text
+    assert find(browser, ".asked svg[role=img]")[0].get_attribute("aria-label").startswith("Like its words over")
+
+
+# --- for every reader ----------------------------------------------------------------------------------------------
+
+INKS = """
+const ground = getComputedStyle(document.querySelector(".bf-explorer")).backgroundColor;
+const curves = [...document.querySelectorAll("article path.curve")];
+const strokes = curves.map((curve) => getComputedStyle(curve).stroke);
+return [ground, ...strokes].map((color) => color.match(/\\d+/g).map(Number));
+"""
+
+
+def brightness(color: Sequence[int]) -> float:
+    """Relative luminance as WCAG defines it, of 0 to 255 each."""
+    shares = [value / 255 for value in color[:3]]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_light_or_dark_wide_or_narrow_everything_can_be_read(browser, tmp_path, random_profile, dark):
+    frame = judged(table(), clip_score=pl.lit(0.3, pl.Float32))
+    path = write_explorer(tmp_path / "explorer.html", random_profile, scores=frame)
+    for width in (1400, 400):
+        seen_as(browser, width, dark)
+        show(browser, path)
+        assert hindrances(browser) == []
+        assert not scrolls_sideways(browser) and smallest_letters(browser) >= 9
+    ground, *curves = browser.execute_script(INKS)
+    assert len(curves) == 4 and (brightness(ground) < 0.1) == dark
+    for curve in curves:
+        low, high = sorted((brightness(ground), brightness(curve)))
+        assert (high + 0.05) / (low + 0.05) >= 3, "as graphics need"
+    for drawing in find(browser, "article svg[role=img]"):
+        assert re.search(r"at step 1, .* t\* is \d+|At t\*", drawing.get_attribute("aria-label"))
+    seen_as(browser, 1280)
+
+
+def test_in_jupyterlab_the_explorer_is_as_dark_as_the_theme_whatever_the_system_is(browser, tmp_path):
+    show(browser, write_explorer(tmp_path / "explorer.html", "mini", 1, scores=table(), pictures=False))
+    for dark in (False, True):
+        seen_as(browser, 1280, not dark)
+        browser.execute_script(f"document.body.dataset.jpThemeLight = '{str(not dark).lower()}'")
+        assert (brightness(browser.execute_script(INKS)[0]) < 0.1) == dark
+    seen_as(browser, 1280)
 
 
 # --- the widget ----------------------------------------------------------------------------------------------------
@@ -393,7 +484,7 @@ def test_in_jupyterlab_keys_move_the_sliders_and_typed_prompts_are_predicted_and
 
     browser.get_log("browser")
     browser.get(lab)
-    widen(browser, 1280)
+    seen_as(browser, 1280)
     wait(browser, lambda _: find(browser, ".jp-Notebook-ExecutionIndicator[data-status=idle]"))
     time.sleep(1)  # it builds its cells anew once the kernel is there
     find(browser, ".jp-CodeCell .cm-content")[0].click()

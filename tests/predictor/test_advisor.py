@@ -106,6 +106,10 @@ def test_an_unknown_word_is_warned_of_by_name(advisor):
 def test_a_prompt_of_unknown_words_alone_is_refused_with_examples(advisor):
     with pytest.raises(ValueError, match=r"no word of 'zebras galloping' is known.*a white and empty wall"):
         advisor.steps("zebras galloping")
+    with pytest.raises(
+        ValueError, match=r"of 'zebras galloping' is known.*; nor is one of 'xyzzy', 'qwer': leave these"
+    ):
+        advisor.steps(["a red circle", "zebras galloping", "xyzzy", "a blue square", "qwer"])
 
 
 def test_a_very_long_prompt_is_read_as_far_as_the_text_model_reads(advisor):

@@ -4,7 +4,7 @@ import json
 
 import polars as pl
 import pytest
-from browsers import browsing, needs_browser
+from browsers import browsing, hindrances, needs_browser, scrolls_sideways, seen_as, smallest_letters
 from study_helpers import answer, on_screen, pictures, press_go, serving, wait
 
 from bfkit import study
@@ -188,6 +188,31 @@ def test_a_phone_shows_all_pictures_equally_large_without_scrolling_and_a_on_the
             "const e = document.documentElement; return [e.scrollWidth <= innerWidth, e.scrollHeight <= innerHeight]"
         )
         assert browser.execute_script(sizes) == [True, True]
+
+
+def test_every_page_of_a_study_can_be_read_by_everybody(tmp_path):
+    study.build(pictures(3), tmp_path / "page", trials=2, checks=0, practice=1, page=Page(code="DONE"))
+    with browsing(tmp_path / "profile") as browser:
+
+        def readable() -> None:
+            for width in (1400, 400):
+                seen_as(browser, width)
+                assert hindrances(browser) == []
+                assert not scrolls_sideways(browser) and smallest_letters(browser) >= 12
+
+        browser.get((tmp_path / "page" / "index.html").as_uri())
+        for _ in ("consent", "explanation"):
+            wait(lambda: browser.execute_script("return document.querySelector('button.go')"))
+            readable()
+            press_go(browser)
+        on_screen(browser)
+        readable()
+        answer(browser, "a")
+        press_go(browser)
+        for how in ("a", "b"):
+            answer(browser, how)
+        wait(lambda: "Please save your answers" in browser.find_element("id", "study").text)
+        readable()
 
 
 @pytest.mark.parametrize("name", ["..%2F..%2Fetc", "a/b", "x" * 65, ""])

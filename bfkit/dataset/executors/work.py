@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from bfkit.dataset.shards import Shard, configuration, write_shard
 from bfkit.dataset.truth import Checker, load_checker
 from bfkit.memory import attempt, release
 from bfkit.metrics.scorer import Scorer, load_scorer
-from bfkit.models.pipelines import compile_denoiser, load_pipeline, make_room
+from bfkit.models.pipelines import compile_denoiser, denoiser, load_pipeline, make_room
 from bfkit.profiles import Profile
 from bfkit.sampling.cost import tflops_per_evaluation
+from bfkit.sampling.counting import passes_of
 
 DEATHS = 3  # a worker, one after the other without a shard in between, before a run gives up
 
@@ -68,11 +69,33 @@ def forget_models() -> None:
     release()
 
 
-def work(shard: Shard, setup: Setup) -> None:
-    """Make a shard, unless another run has."""
+def work(shard: Shard, setup: Setup, tell: Callable[[float], object] | None = None) -> None:
+    """Make a shard, unless another run has; ``tell`` hears, evaluation by evaluation, what share of it more is made."""
     if not shard.is_complete(setup.pictures):
         pipe, scorer, checker, tflops = _load(setup)
-        write_shard(pipe, scorer, setup.profile, shard, tflops, setup.pictures, checker)
+        with _telling(pipe, setup.profile, shard, tell) if tell else nullcontext():
+            write_shard(pipe, scorer, setup.profile, shard, tflops, setup.pictures, checker)
+
+
+@contextmanager
+def _telling(
+    pipe: DiffusionPipeline, profile: Profile, shard: Shard, tell: Callable[[float], object]
+) -> Iterator[None]:
+    """Tell of each evaluation of the denoiser; never of the whole shard, though some pictures be drawn again."""
+    rows = len(shard.prompts) * len(shard.seeds) * sum(shard.step_counts) * passes_of(profile)
+    left = rows
+
+    def evaluated(_module: object, _inputs: object, output: Any) -> None:
+        nonlocal left
+        done = min(len(output[0]), left)
+        left -= done
+        tell(done / (rows + 1))  # the rest is the file's
+
+    hook = denoiser(pipe, profile).register_forward_hook(evaluated)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class Died(Exception):

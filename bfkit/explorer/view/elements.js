@@ -42,5 +42,11 @@ export function swatch(shape) {
 }
 
 // A short piece of a metric's line.
-export const curveSign = ({ color, dash }) =>
-  svg("line", { class: "curve", x1: 0, y1: 5, x2: 30, y2: 5, stroke: color, "stroke-dasharray": dash.join(" ") });
+export const curveSign = ({ dash }) =>
+  svg("line", { class: "curve", x1: 0, y1: 5, x2: 30, y2: 5, "stroke-dasharray": dash.join(" ") });
+
+// An element in a color of its own, on light ground and on dark.
+export function colored(element, [light, dark]) {
+  element.style.setProperty("--own", `light-dark(${light}, ${dark})`);
+  return element;
+}

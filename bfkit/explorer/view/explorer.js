@@ -1,15 +1,14 @@
 // The explorer of BudgetFusion's plateaus: one page for JupyterLab, where a kernel answers, and for a file without one.
-import { panel } from "./chart.js";
-import { button, curveSign, html, slider, svg, swatch } from "./elements.js";
+import { askedPanel, panel } from "./chart.js";
+import { button, colored, curveSign, html, slider, svg, swatch } from "./elements.js";
 import { costs, read } from "./reading.js";
 
 const TYPING_PAUSE = 400; // milliseconds
 const SHORTENED = 90; // letters of a prompt in the menu
-const INK = "#222";
 
 const short = (prompt) => (prompt.length > SHORTENED ? prompt.slice(0, SHORTENED - 1) + "…" : prompt);
-const nearest = (steps, goal) =>
-  steps.reduce((best, step) => (Math.abs(step - goal) < Math.abs(best - goal) ? step : best));
+const apart = (one, other) => Math.abs(Math.log(one / other)); // as on the axes that are shown
+const nearest = (steps, goal) => steps.reduce((best, step) => (apart(step, goal) < apart(best, goal) ? step : best));
 
 // Build the explorer in `root`. `data` is what bfkit.explorer.data gathers; `ask`, in a notebook, sends a request to
 // the kernel and promises its answer.
@@ -76,11 +75,20 @@ export function mount(root, data, ask = null) {
 
   const panels = data.metrics.map((metric, index) => {
     const number = html("b"), drawing = html("div");
-    const heading = html("h3", {}, swatch(curveSign(metric)), ` ${metric.label} `,
+    const heading = html("h2", {}, swatch(curveSign(metric)), ` ${metric.label} `,
       html("small", {}, `${metric.lower ? "lower" : "higher"} is better; flat after step `, number));
-    parts.panels.append(html("article", {}, heading, drawing, weights[index].element));
+    parts.panels.append(colored(html("article", {}, heading, drawing, weights[index].element), metric.color));
     return { number, drawing };
   });
+  const asked = data.asked && { drawing: html("div"), words: html("b") };
+  if (asked) {
+    const heading = html("h2", {}, swatch(curveSign(data.asked)), ` ${data.asked.label} `,
+      html("small", {}, html("b", {}, "not part of t*")));
+    const said = html("div", {}, html("p", {}, asked.words), html("p", {}, `${data.asked.words} The three metrics above `,
+      "ask whether a picture is like its own end; this one, whether it shows what was asked. Eq. 7 does not read it."));
+    asked.article = html("article", { className: "asked" }, heading, asked.drawing, said);
+    parts.panels.append(colored(asked.article, data.asked.color));
+  }
 
   function update() {
     const reading = entry[wanted] ? wanted : entry.predicted ? "predicted" : "measured";
@@ -102,7 +110,18 @@ export function mount(root, data, ask = null) {
       panels[index].number.textContent = view.plateau;
       panels[index].drawing.replaceChildren(panel(view.metric, view));
     });
+    showAsked(found.views[0].last);
     mark();
+  }
+
+  // The fourth curve, of prompts that the table knows it of.
+  function showAsked(last) {
+    if (!asked) return;
+    asked.article.hidden = !entry.asked?.length;
+    if (asked.article.hidden) return;
+    const { drawing, words } = askedPanel(data.asked, entry.asked, tStar, last);
+    asked.drawing.replaceChildren(drawing);
+    asked.words.textContent = `${words}.`;
   }
 
   // A picture, or an empty place where there is none yet, above its caption.
@@ -145,6 +164,10 @@ export function mount(root, data, ask = null) {
     entry = chosen;
     parts.prompt.textContent = `“${entry.prompt}”`;
     parts.remarks.textContent = entry.remarks.join(" ");
+    for (const long of [parts.prompt, parts.remarks]) {
+      if (long.scrollHeight > long.clientHeight) long.tabIndex = 0; // what scrolls must be reached by keys
+      else long.removeAttribute("tabindex");
+    }
     const empty = !entry.predicted && !entry.measured;
     body.hidden = empty;
     if (empty) return;
@@ -180,12 +203,12 @@ export function mount(root, data, ask = null) {
   // --- the page ----------------------------------------------------------------------------------------------------
 
   const key = (words, shape, places) =>
-    html("span", {}, swatch(svg(shape, { stroke: INK, fill: INK, ...places })), ` ${words}`);
+    html("span", {}, swatch(svg(shape, places)), ` ${words}`);
   const along = { x1: 0, y1: 5, x2: 30, y2: 5 }, middle = { cx: 15, cy: 5 };
   parts.legend.append(
     key("measured", "circle", { class: "ring", r: 3.2, ...middle }),
     key("the curve that Eq. 7 reads", "line", { class: "curve", ...along }),
-    key("the last step at which it stands out", "circle", { r: 5, ...middle }),
+    key("the last step at which it stands out", "circle", { class: "dot", r: 5, ...middle }),
     key("how far it must stand out", "line", { class: "threshold", ...along }),
     key("t*, the last of the three", "line", { class: "tstar", x1: 15, y1: 0, x2: 15, y2: 10 }),
   );
@@ -195,7 +218,7 @@ export function mount(root, data, ask = null) {
   if (data.pictures) answer.append(html("div", {}, parts.big, draw));
   const body = html("div", {}, answer, parts.panels, parts.legend,
     html("section", { className: "controls" }, noise.element, another, readings, back));
-  if (data.pictures) body.append(html("h3", {}, "The picture by its number of steps"), parts.strip, parts.sorry);
+  if (data.pictures) body.append(html("h2", {}, "The picture by its number of steps"), parts.strip, parts.sorry);
   const notes = data.notes.map((words) => html("p", { className: "notice" }, words));
   const page = html("div", { className: "bf-explorer" }, ...notes, chooser, parts.prompt, parts.remarks, body);
   for (const control of page.querySelectorAll("input, select, button"))

@@ -54,6 +54,14 @@ function normals(seed) {
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
+// The value at a step on straight lines between values at known steps; outside of them, that of the nearest.
+export function along(steps, values, step) {
+  const right = steps.findIndex((known) => known >= step);
+  if (right <= 0) return values.at(right); // before the first, or behind the last
+  const way = (step - steps[right - 1]) / (steps[right] - steps[right - 1]);
+  return values[right - 1] + way * (values[right] - values[right - 1]);
+}
+
 // A curve with noise of `share` of its own standard deviation at the sampled steps, straight lines between them, as
 // scores that rest on few seeds would have it.
 export function withNoise(values, steps, share, seed) {
@@ -61,11 +69,5 @@ export function withNoise(values, steps, share, seed) {
   const normal = normals(seed);
   const scale = share * spread(values);
   const knots = steps.map(() => scale * normal());
-  const between = (step) => {
-    const right = steps.findIndex((known) => known >= step);
-    if (right <= 0) return knots.at(right); // before the first, or behind the last
-    const way = (step - steps[right - 1]) / (steps[right] - steps[right - 1]);
-    return knots[right - 1] + way * (knots[right] - knots[right - 1]);
-  };
-  return values.map((value, index) => value + between(index + 1));
+  return values.map((value, index) => value + along(steps, knots, index + 1));
 }
