@@ -9,7 +9,7 @@ with extra("notebooks"):
     from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
     from .rules import metric_subsets, rules
     from .study import study_sides, study_times, user_study
-    from .systems import combinations, systems
+    from .systems import combinations, inception, systems, times
     from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, SERIES
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "errors",
     "errors_by_step",
     "histogram",
+    "inception",
     "mean_curves",
     "metric_subsets",
     "paraphrases",
@@ -44,6 +45,7 @@ __all__ = [
     "study_sides",
     "study_times",
     "systems",
+    "times",
     "two_histograms",
     "user_study",
     "weight_surface",
