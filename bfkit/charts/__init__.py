@@ -5,6 +5,7 @@ from bfkit.extras import extra
 with extra("notebooks"):
     from .beyond import by_steps, dense, shares
     from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
+    from .gallery import curve_names, pictured, score_curves
     from .generic import bars, histogram, scatter, small_multiples, two_histograms
     from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
     from .rules import metric_subsets, rules
@@ -25,6 +26,7 @@ __all__ = [
     "bars",
     "by_steps",
     "combinations",
+    "curve_names",
     "dense",
     "efficiency",
     "errors",
@@ -34,11 +36,13 @@ __all__ = [
     "mean_curves",
     "metric_subsets",
     "paraphrases",
+    "pictured",
     "plateaus",
     "relative_quality",
     "reliability",
     "rules",
     "scatter",
+    "score_curves",
     "scoring_time",
     "shares",
     "small_multiples",

@@ -273,6 +273,7 @@ COMMANDS = (
     "bench",
     "reproduce",
     "study",
+    "study pictures",
     "study build",
     "study analyse",
 )
