@@ -91,7 +91,7 @@ def spread_finding(frame: pl.DataFrame) -> str:
     adds = _sides(frame.filter(condition="OURS"), "owed_low", "owed_high", "adds", "costs")
     return (
         f"Eq. 8 puts OURS at {apparent:+.1%} against UNIFORM, and the same steps dealt at random at {dealt:+.1%}: "
-        f"knowing the prompts {adds or 'adds nothing that can be told from chance'}"
+        f"knowing the prompts {adds or 'adds nothing sure'}"
     )
 
 

@@ -108,6 +108,6 @@ def coverage_finding(frame: pl.DataFrame) -> str:
     said = []
     for row in frame.filter(metric="all").iter_rows(named=True):
         low, high = row["headroom_low"], row["headroom_high"]
-        worth = "better than" if low > 0 else "worse than" if high < 0 else "not to be told from"
-        said.append(f"{row['oracle']} is {worth} UNIFORM ({row['headroom']:+.4f}, {low:+.4f} to {high:+.4f})")
+        worth = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
+        said.append(f"{row['oracle']} {worth} UNIFORM ({row['headroom']:+.4f}, {low:+.4f} to {high:+.4f})")
     return "; ".join(said)
