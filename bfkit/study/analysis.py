@@ -117,7 +117,8 @@ def counts(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def mean_share(rows: pl.DataFrame) -> tuple[float, float]:
     """The mean over participants of their shares of OURS, and its standard error.
 
-    Of which kind the paper's ± is, it does not say, and a standard error it cannot be. Not a number for the error of a single participant.
+    Of which kind the paper's ± is, it does not say; a standard error it cannot be. Not a number for the
+    error of a single participant.
     """
     chosen, shown = (matrix.sum(1) for matrix in counts(rows))
     shares = chosen / shown

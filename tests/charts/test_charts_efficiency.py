@@ -100,7 +100,7 @@ def test_a_chart_of_equal_cost_leaves_the_dearer_reference_out_and_marks_its_sca
 
 def test_what_is_true_by_construction_is_said_where_it_is_shown():
     headings = [panel["title"] for panel in charts.rules(RULES, "title").to_dict()["vconcat"][0]["hconcat"]]
-    assert [title.get("subtitle") for title in headings] == [None, "none beats the price here: by construction"]
+    assert [title.get("subtitle") for title in headings] == [None, "none saves more than the price: by construction"]
 
 
 def test_a_long_finding_is_broken_into_lines_that_fit_their_figure():

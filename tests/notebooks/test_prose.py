@@ -108,7 +108,7 @@ def test_no_measured_number_stands_in_a_lessons_words(path):
         ("It gains between 3 and 4 points (lesson 07).", ["3", "4"]),
         ("95% intervals; 50% is a guess, 75% one JND; from 0 to 1, at 65 steps; 6.6% in the paper.", []),
         (
-            "## 3. The clock\n\n1. First\n$10^{12}$ of `pictures=40`, [lesson 12](12_gallery.ipynb), Stable Diffusion 2",
+            "## 3. The clock\n\n1. First\n$10^{12}$ of `size=40`, [lesson 12](12_gallery.ipynb), Stable Diffusion 2",
             [],
         ),
         ("Of 20 prompts 4% are lost.", []),  # settings of the code below
