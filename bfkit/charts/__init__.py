@@ -5,11 +5,12 @@ from bfkit.extras import extra
 with extra("notebooks"):
     from .beyond import by_steps, dense, shares
     from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
+    from .gallery import curve_names, pictured, score_curves
     from .generic import bars, histogram, scatter, small_multiples, two_histograms
     from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
     from .rules import metric_subsets, rules
     from .study import study_sides, study_times, user_study
-    from .systems import combinations, systems
+    from .systems import combinations, inception, systems, times
     from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, SERIES
 
 __all__ = [
@@ -25,25 +26,30 @@ __all__ = [
     "bars",
     "by_steps",
     "combinations",
+    "curve_names",
     "dense",
     "efficiency",
     "errors",
     "errors_by_step",
     "histogram",
+    "inception",
     "mean_curves",
     "metric_subsets",
     "paraphrases",
+    "pictured",
     "plateaus",
     "relative_quality",
     "reliability",
     "rules",
     "scatter",
+    "score_curves",
     "scoring_time",
     "shares",
     "small_multiples",
     "study_sides",
     "study_times",
     "systems",
+    "times",
     "two_histograms",
     "user_study",
     "weight_surface",

@@ -9,6 +9,7 @@ import polars as pl
 from bfkit import paper
 from bfkit.evaluation.oracle import TOLERANCE
 
+from .headings import headed
 from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, STEP_TICKS, Layers, log_steps, outlined, titled
 
 # --- the weights of Eq. 7 --------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ def efficiency(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConc
         )
         base = alt.Chart(rows).encode(alt.Y("condition:N", title=None, sort=None, axis=axis))
         across = alt.X(
-            "efficiency:Q", title="quality per TFLOP", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4)
+            "efficiency:Q", title="quality per TFLOP", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=3)
         )
         dealt = base.mark_point(shape="diamond", size=170, strokeWidth=1.8, color=MUTED).encode(x="dealt:Q")
         span = base.mark_rule(strokeWidth=2, color=COLORS[name]).encode(alt.X("low:Q"), alt.X2("high:Q"))
@@ -89,10 +90,10 @@ def efficiency(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConc
         text = base.mark_text(dy=-15, fontSize=11).encode(x="efficiency:Q", text=alt.Text("efficiency:Q", format=".1f"))
         panels.append(
             (dealt + span + dot + text).properties(
-                title=alt.TitleParams(label, fontSize=12), width=200, height=alt.Step(46)
+                title=alt.TitleParams(label, fontSize=12), width=128, height=alt.Step(46)
             )
         )
-    return titled(alt.hconcat(*panels), title, subtitle)
+    return headed(alt.hconcat(*panels, spacing=14), title, subtitle, 510)
 
 
 def relative_quality(
@@ -116,7 +117,7 @@ def relative_quality(
         other = alt.Chart(stated).encode(rows, x="mean:Q")
         layers.append(other.mark_point(shape="diamond", size=110, strokeWidth=2, color=MUTED))
         layers.append(other.mark_text(dy=-14, fontSize=11, color=MUTED).encode(text="text:N"))
-    return titled(alt.layer(*layers), title, subtitle).properties(width=460, height=alt.Step(48))
+    return headed(alt.layer(*layers).properties(width=440, height=alt.Step(48)), title, subtitle, 510)
 
 
 def _metric_color() -> alt.Color:
@@ -154,7 +155,7 @@ def against_oracle(
         .encode(across, alt.Y("ours:Q", scale=up), text="text:N")
         for align in ("left", "right")
     ]  # fmt: skip
-    return titled(alt.layer(corridor, dots, *notes), title, subtitle).properties(width=360, height=330)
+    return headed(alt.layer(corridor, dots, *notes).properties(width=400, height=340), title, subtitle, 450)
 
 
 def reliability(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:

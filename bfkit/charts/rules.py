@@ -5,21 +5,26 @@ import polars as pl
 
 from bfkit.predictor.rules import RULES
 
-from .theme import COLORS, INK, SERIES, Layers, outlined, titled
+from .headings import headed
+from .theme import COLORS, INK, SERIES, Layers, outlined
 
 RULE_LABELS = [known.label for known in RULES.values()]
 RULE_COLORS = [*SERIES[:3], INK]
+MEASURED = "measured"  # curves that the rules are judged by
 RULE_DASHES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3]]
 
 
 def rules(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "all") -> alt.VConcatChart:
-    """``compare_rules`` over the budgets, a column a source of curves: what each rule saves, and its worst decile."""
+    """``compare_rules`` over the budgets, a column a source of curves: what each rule saves, and its worst decile.
+
+    Above ``measured`` curves stands that no rule saves more there than the price, by construction.
+    """
     frame = frame.filter(metric=metric)
     rows = [
         _rules_row(frame, "saved", "loss saved against UNIFORM", named=True),
         _rules_row(frame, "worst", "loss of the worst decile", named=False),
     ]
-    return titled(alt.vconcat(*rows, spacing=18), title, subtitle)
+    return headed(alt.vconcat(*rows, spacing=18), title, subtitle, 540)
 
 
 def _rules_row(frame: pl.DataFrame, value: str, value_title: str, named: bool) -> alt.HConcatChart:
@@ -42,7 +47,8 @@ def _rules_row(frame: pl.DataFrame, value: str, value_title: str, named: bool) -
             layers.append(band.encode(alt.Y(f"{value}_low:Q", **up), alt.Y2(f"{value}_high:Q")))
             layers.append(base.mark_circle(size=30, opacity=1, color=ink).encode(alt.Y(f"{value}:Q", **up)))
         layers.append(alt.Chart(part).mark_line().encode(across, alt.Y(f"{value}:Q", **up), color, dash))
-        heading = alt.TitleParams(f"{source} curves" if named else "", fontSize=12)
+        said = {"subtitle": "none saves more than the price: by construction"} if source == MEASURED else {}
+        heading = alt.TitleParams(f"{source} curves" if named else "", fontSize=12, **(said if named else {}))
         panels.append(alt.layer(*layers).properties(title=heading, width=230, height=190))
     return alt.hconcat(*panels, spacing=16, bounds="flush")
 
@@ -57,4 +63,4 @@ def metric_subsets(frame: pl.DataFrame, title: str, subtitle: str = "", cost: st
     )
     dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="saved:Q")
     text = outlined(base.encode(x="saved:Q"), "text", dy=-12, fontSize=11)
-    return titled(zero + span + dot + text, title, subtitle).properties(width=440, height=alt.Step(38))
+    return headed((zero + span + dot + text).properties(width=420, height=alt.Step(38)), title, subtitle, 520)

@@ -3,35 +3,60 @@
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, INK, RULE, SERIES, Layers, outlined, titled
+from .headings import headed
+from .theme import COLORS, INK, RULE, SERIES, Layers, outlined
 
-NEAR = 0.001
+TIMES = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 
 
 def systems(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "d_sim_plain") -> Layers:
-    """``table2.against_uniform`` of one metric, systems from best to worst; UNIFORM is the zero.
+    """``table2.against_uniform`` of one metric at equal cost, systems from near to far: how far each stays from the
+    picture it is measured against, as a multiple of UNIFORM's distance.
 
-    The axis is linear near zero and logarithmic beyond ``NEAR``, so that small gains and great losses can both be read.
+    REFERENCE is left out: it costs several times as much. Where UNIFORM has no distance there is nothing to draw.
     """
-    rows = frame.filter(pl.col("metric") == metric, pl.col("system") != "UNIFORM").sort("gain", descending=True)
-    rows = rows.with_columns(text=pl.col("gain").map_elements("{:+.4f}".format, pl.String))
+    rows = frame.filter(pl.col("metric") == metric, ~pl.col("system").is_in(["UNIFORM", "REFERENCE"]))
+    rows = rows.drop_nulls("times").sort("times").with_columns(pl.col("times_low").clip(lower_bound=TIMES[0] / 2))
+    rows = rows.with_columns(text=pl.col("times").map_elements("x {:.2f}".format, pl.String))
     base = alt.Chart(rows).encode(alt.Y("system:N", title=None, sort=rows["system"].to_list()))
-    zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
+    even = alt.Chart(pl.DataFrame({"at": [1]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
     color = alt.when(alt.datum.system == "OURS").then(alt.value(COLORS["i_clip"])).otherwise(alt.value(COLORS["d_sim"]))
-    ticks = alt.Axis(values=[-0.1, -0.01, -0.001, 0, 0.001, 0.01, 0.1], format="~g")
-    span = base.mark_rule(strokeWidth=2.5).encode(
-        alt.X(
-            "low:Q",
-            title="quality above UNIFORM's",
-            axis=ticks,
-            scale=alt.Scale(type="symlog", constant=NEAR, padding=30),
-        ),
-        alt.X2("high:Q"),
-        color=color,
+    low, high = rows.select(low=pl.min_horizontal(pl.col("times_low").min(), 0.8), high=pl.col("times_high").max()).row(
+        0
     )
-    dot = base.mark_point(filled=True, size=90, opacity=1).encode(alt.X("gain:Q"), color=color)
-    text = outlined(base.encode(x="gain:Q"), "text", dy=-13, fontSize=11, color=INK)
-    return titled(alt.layer(zero, span, dot, text), title, subtitle).properties(width=460, height=alt.Step(40))
+    scale = alt.Scale(type="log", domain=[low / 1.2, max(high, 1.25) * 1.2], nice=False)
+    axis = alt.Axis(values=TIMES, format="~g")
+    across = alt.X(
+        "times_low:Q", title="distance, times UNIFORM's (logarithmic): left of 1 is nearer", axis=axis, scale=scale
+    )
+    span = base.mark_rule(strokeWidth=2.5).encode(across, alt.X2("times_high:Q"), color=color)
+    dot = base.mark_point(filled=True, size=90, opacity=1).encode(alt.X("times:Q", scale=scale), color=color)
+    text = outlined(base.encode(alt.X("times:Q", scale=scale)), "text", dy=-13, fontSize=11, color=INK)
+    return headed(alt.layer(even, span, dot, text).properties(width=400, height=alt.Step(38)), title, subtitle, 520)
+
+
+def times(timed: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
+    """``cost.timed_pictures``, a dot a picture, seconds against steps, and each system's mean with its standard
+    deviation (Figure 8b)."""
+    means = timed.group_by("system", maintain_order=True).agg(
+        pl.col("steps").mean(), mean=pl.col("seconds").mean(), sd=pl.col("seconds").std()
+    )
+    told = [f"{name}: {mean:.2f} s" + ("" if sd is None else f" ± {sd:.2f}")
+            for name, _, mean, sd in means.iter_rows()]  # fmt: skip
+    spread = pl.col("sd").fill_null(0)
+    means = means.with_columns(text=pl.Series(told), low=pl.col("mean") - spread, high=pl.col("mean") + spread)
+    top = max(timed.select(pl.col("seconds").max()).item(), means.select(pl.col("high").max()).item()) * 1.15
+    up = alt.Y("seconds:Q", title="seconds a picture", scale=alt.Scale(domain=[0, top], nice=False))
+    across = alt.X(
+        "steps:Q", title="denoising steps", scale=alt.Scale(domain=[0, 1.65 * means["steps"].max()], nice=False)
+    )
+    color = alt.Color("system:N", legend=None, scale=alt.Scale(domain=means["system"].to_list(), range=SERIES[:2]))
+    dots = alt.Chart(timed).mark_circle(size=36, opacity=0.45).encode(across, up, color)
+    base = alt.Chart(means).encode(across)
+    span = base.mark_rule(strokeWidth=2.5).encode(alt.Y("low:Q"), alt.Y2("high:Q"), color)
+    dot = base.mark_point(filled=True, size=110, opacity=1).encode(alt.Y("mean:Q"), color)
+    text = outlined(base.encode(alt.Y("mean:Q")), "text", align="left", dx=10, dy=-12, fontSize=12, fontWeight="bold")
+    return headed(alt.layer(dots, span, dot, text).properties(width=440, height=240), title, subtitle, 500)
 
 
 def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
@@ -60,11 +85,24 @@ def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
         ),
     )
     front = base.transform_filter("datum.front").mark_line(color=RULE, strokeWidth=6, interpolate="step-after")
-    color = alt.Color("sampler:N", scale=tones, title=None, legend=alt.Legend(symbolOpacity=1))
+    color = alt.Color("sampler:N", scale=tones, title=None, legend=alt.Legend(symbolOpacity=1, columns=3))
     span = base.mark_rule(strokeWidth=1.2, opacity=0.5).encode(alt.Y("low:Q"), alt.Y2("high:Q"), color)
     shape = alt.Shape("sampler:N", scale=forms, title=None)
     dots = base.transform_filter("datum.dealt == 'OURS'").mark_point(filled=True, size=110, opacity=1)
     rings = base.transform_filter("datum.dealt == 'UNIFORM'")
     rings = rings.mark_point(size=110, opacity=1, fill="white", strokeWidth=2)
     layers = (front, span, rings.encode(color, shape), dots.encode(color, shape))
-    return titled(alt.layer(*layers), title, subtitle).properties(width=560, height=320)
+    return headed(alt.layer(*layers).properties(width=440, height=320), title, subtitle, 500)
+
+
+def inception(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
+    """``inception.scores``: each system's score with its interval over prompts; REFERENCE's is the broken line."""
+    rows = frame.with_columns(text=pl.col("score").map_elements("{:.2f}".format, pl.String))
+    base = alt.Chart(rows).encode(alt.Y("system:N", title=None, sort=rows["system"].to_list()))
+    whole = alt.Chart(rows.filter(system="REFERENCE")).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="score:Q")
+    scale = alt.Scale(zero=False, padding=24)
+    across = alt.X("low:Q", title="inception score of all its pictures", scale=scale)
+    span = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("high:Q"))
+    dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(alt.X("score:Q", scale=scale))
+    text = outlined(base.encode(alt.X("score:Q", scale=scale)), "text", dy=-12, fontSize=11)
+    return headed(alt.layer(whole, span, dot, text).properties(width=400, height=alt.Step(36)), title, subtitle, 520)

@@ -30,14 +30,12 @@ if TYPE_CHECKING:
     from bfkit.sampling.album import Wanted
     from bfkit.sampling.looked import Looked
 
-DECIDING = ("pipeline", "revision", "dtype", "image_size", "guidance", "scheduler")  # of a data set's configuration
-
 
 def draw(profile: Profile, arguments: argparse.Namespace) -> int:
     """Draw prompts, each in the steps that its advisor gives it, and write the pictures, a sheet and a table."""
     import polars as pl
 
-    from bfkit.dataset.shards import configuration
+    from bfkit.dataset.shards import deciding
     from bfkit.models.hub import pinned
     from bfkit.sampling.album import Wanted, file_name, write_sheet
 
@@ -48,8 +46,7 @@ def draw(profile: Profile, arguments: argparse.Namespace) -> int:
     if not known:
         return 2
     profile = pinned(replace(profile, batch=arguments.batch or profile.batch))
-    config = configuration(profile)
-    models = tuple((name, config[name]) for name in DECIDING if name in config)
+    models = deciding(profile)
     asked = [(number, seed) for number in known for seed in range(arguments.seed, arguments.seed + arguments.seeds)]
     texts, seeds = [prompts[number] for number, _ in asked], [seed for _, seed in asked]
     easel = _Easel(profile, arguments)

@@ -1,14 +1,38 @@
-"""The command line of the user study: ``bfkit study build | serve | analyse``."""
+"""The command line of the user study: ``bfkit study pictures | build | serve | analyse``."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from bfkit.files import check_target
 from bfkit.profiles import Profile
 
-from .options import add_command, check_numbers, text
+from .advice import load_advisor
+from .options import add_command, add_device, add_profile, check_numbers, chosen_device, text
 
 MOST_ORDERS = 2**16  # an answer notes its order in two bytes
+
+
+def study_pictures(profile: Profile, arguments: argparse.Namespace) -> None:
+    """Draw the pictures of a study: held-out prompts in OURS, UNIFORM and REFERENCE; an earlier run is resumed."""
+    from bfkit.dataset.table import read_scores
+    from bfkit.models.hub import pinned
+    from bfkit.models.pipelines import load_pipeline
+    from bfkit.study import stimuli
+
+    check_numbers(arguments, prompts=2, seed=0, batch=1)
+    check_target(arguments.out, "folder")
+    if not (scores := arguments.scores or profile.scores):
+        raise ValueError(f"{profile.name} has no scores of its own to tell which prompts are held out: give --scores")
+    advisor = load_advisor(profile, arguments)
+    plans = stimuli.held_out_plans(read_scores(scores), advisor, arguments.prompts, arguments.seed, arguments.telling)
+    profile = pinned(replace(profile, batch=arguments.batch or profile.batch))
+    pipe = load_pipeline(profile, chosen_device(arguments))
+    table = stimuli.draw_stimuli(pipe, profile, plans, arguments.out, arguments.seed)
+    print(f"{len(table)} pictures of {arguments.prompts} held-out prompts, {profile.name}'s, in {arguments.out}")
+    if arguments.telling:
+        print("they were chosen because they differ: answers about them say nothing of other prompts")
+    print(f"`bfkit study build {arguments.out / stimuli.TABLE} --out STUDY` makes a study of them")
 
 
 def study_build(_: Profile, arguments: argparse.Namespace) -> None:
@@ -70,6 +94,17 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     parts = commands.add_parser("study", help="A user study: make it, serve it, analyse it.")
     parts = parts.add_subparsers(dest="part", required=True, metavar="PART")
 
+    command = add_command(parts, "pictures", study_pictures)
+    add_profile(command)
+    command.add_argument("--prompts", type=int, default=20, help="how many, of those held out (default 20)")
+    command.add_argument("--telling", action="store_true",
+                         help="those in which OURS and UNIFORM differ most, to show and not to publish")  # fmt: skip
+    command.add_argument("--scores", type=Path, help="the score table that tells them (default: the profile's)")
+    command.add_argument("--advisor", help="folder of the trained predictor (default: the profile's)")
+    command.add_argument("--seed", type=int, default=0, help="of the pictures and of the choice (default 0)")
+    command.add_argument("--batch", type=int, help="pictures drawn at once at first; halved where memory is short")
+    command.add_argument("--out", type=Path, required=True, help="folder of the pictures and their table")
+    add_device(command)
     command = add_command(parts, "build", study_build)
     command.add_argument("pictures", type=Path, help="csv or parquet: prompt, seed, condition, steps, image (a path)")
     command.add_argument("--out", type=Path, required=True, help="folder of the study")

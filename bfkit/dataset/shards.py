@@ -68,6 +68,13 @@ def configuration(profile: Profile) -> dict:
     }
 
 
+def deciding(profile: Profile) -> tuple[tuple[str, Any], ...]:
+    """What of the ``configuration`` decides a single picture, beside its prompt, seed and steps."""
+    config = configuration(profile)
+    names = ("pipeline", "revision", "dtype", "image_size", "guidance", "scheduler")
+    return tuple((name, config[name]) for name in names if name in config)
+
+
 def as_before(profile: Profile, config: Mapping[str, Any] | None) -> Profile:
     """The profile at the commit of its pipeline that an earlier run in the folder had, or else at today's.
 

@@ -55,11 +55,12 @@ def check_steps(steps: Conditions, measured: Curves) -> None:
 def quality_per_tflop(steps: Conditions, measured: Curves, tflops_per_step: float) -> pl.DataFrame:
     """Eq. 8 of each condition and metric, mean and standard error over prompts, as in Table 2.
 
-    Rows of ``condition, metric, steps, tflops, quality, efficiency, error, dealt``. Each prompt's quality is divided
-    by its own TFLOPs before the mean is taken, as the paper does. That mean rewards spread alone: the mean of 1/t
-    exceeds 1/(mean of t), by about the squared coefficient of variation where that is small. ``dealt`` is therefore the
-    control: Eq. 8 had the condition's own step counts been dealt out to the prompts at random (the mean over all the
-    ways to do so). Only what ``efficiency`` has above ``dealt`` is owed to knowing the prompts.
+    Rows of ``condition, metric, steps, tflops, quality, efficiency, error, dealt, owed, owed_low, owed_high``. Each
+    prompt's quality is divided by its own TFLOPs before the mean is taken, as the paper does. That mean rewards spread
+    alone: the mean of 1/t exceeds 1/(mean of t), by about the squared coefficient of variation where that is small.
+    ``dealt`` is therefore the control: Eq. 8 had the condition's own step counts been dealt out to the prompts at
+    random (the mean over all the ways to do so). Only what ``efficiency`` has above ``dealt`` is owed to knowing the
+    prompts: ``owed``, with its interval over prompts, as a share of ``dealt``.
     Raises ValueError for a cost of zero or steps that do not fit the curves.
     """
     if not tflops_per_step > 0:
@@ -72,18 +73,52 @@ def quality_per_tflop(steps: Conditions, measured: Curves, tflops_per_step: floa
             reached = at_steps(values, own)
             each = reached / cost
             error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else None
+            others = values.mean(axis=0)[own - 1] / cost  # what the mean prompt has of each one's steps
+            owed, low, high = interval(
+                mean, np.round((each - others) / others.mean(), 12)
+            )  # equal ones, but for rounding
             rows.append({"condition": condition, "metric": name, "steps": own.mean(), "tflops": cost.mean(),
                          "quality": reached.mean(), "efficiency": each.mean(), "error": error,
-                         "dealt": (values.mean(axis=0)[own - 1] / cost).mean()})  # fmt: skip
+                         "dealt": others.mean(), "owed": owed, "owed_low": low, "owed_high": high})  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"error": pl.Float64})
 
 
 def spread_finding(frame: pl.DataFrame) -> str:
-    """One sentence on ``quality_per_tflop``: OURS against UNIFORM by Eq. 8, and what random dealing would show."""
+    """One sentence on ``quality_per_tflop``: OURS by Eq. 8, what a random deal has of it, and what knowing adds."""
     means = frame.group_by("condition").agg(pl.col("efficiency", "dealt").mean())
     ours, uniform = (means.row(by_predicate=pl.col("condition") == name, named=True) for name in ("OURS", "UNIFORM"))
     apparent, dealt = (ours[column] / uniform["efficiency"] - 1 for column in ("efficiency", "dealt"))
-    return f"Eq. 8 puts OURS at {apparent:+.1%} against UNIFORM; the same steps dealt at random, at {dealt:+.1%}"
+    adds = _sides(frame.filter(condition="OURS"), "owed_low", "owed_high", "adds", "costs")
+    return (
+        f"Eq. 8 puts OURS at {apparent:+.1%} against UNIFORM, and the same steps dealt at random at {dealt:+.1%}: "
+        f"knowing the prompts {adds or 'adds nothing sure'}"
+    )
+
+
+def _sides(rows: pl.DataFrame, low: str, high: str, above: str, below: str) -> str:
+    """On which metrics an interval lies above 0, and on which below; empty where it does on none."""
+    sides = {above: pl.col(low) > 0, below: pl.col(high) < 0}
+    found = {side: [METRICS[name].label for name in rows.filter(where)["metric"]] for side, where in sides.items()}
+    return ", ".join(f"{side} on {' and '.join(labels)}" for side, labels in found.items() if labels)
+
+
+def quality_kept(steps: Conditions, measured: Curves) -> pl.DataFrame:
+    """What OURS keeps of REFERENCE's mean quality: ``metric, ours, reference, kept, low, high``, over prompts."""
+    check_steps(steps, measured)
+    rows = []
+    for name, values in quality(measured).items():
+        ours, reference = (at_steps(values, steps[condition]) for condition in ("OURS", "REFERENCE"))
+        kept, low, high = interval(lambda a, b: mean(a) / mean(b), ours, reference)
+        rows.append({"metric": name, "ours": ours.mean(), "reference": reference.mean(), "kept": kept, "low": low,
+                     "high": high})  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def kept_finding(frame: pl.DataFrame) -> str:
+    """One sentence on ``quality_kept``."""
+    said = [f"{row['kept']:.1%} ({row['low']:.1%} to {row['high']:.1%}) of its {METRICS[row['metric']].label} quality"
+            for row in frame.iter_rows(named=True)]  # fmt: skip
+    return f"Against {paper.REFERENCE_STEPS} steps for all, OURS keeps {', '.join(said)}"
 
 
 # --- Eq. 9 -----------------------------------------------------------------------------------------------------------
@@ -146,7 +181,5 @@ def relative_summary(prompts: pl.DataFrame) -> pl.DataFrame:
 
 def gain_finding(summary: pl.DataFrame) -> str:
     """One sentence on ``relative_summary``: on which metrics the interval of OURS against UNIFORM leaves 0 out."""
-    sides = {"better": pl.col("low") > 0, "worse": pl.col("high") < 0}
-    won = {side: [METRICS[name].label for name in summary.filter(rows)["metric"]] for side, rows in sides.items()}
-    said = [f"{side} on {' and '.join(labels)}" for side, labels in won.items() if labels]
-    return f"At equal cost OURS is {', '.join(said) if said else 'neither better nor worse'} than UNIFORM"
+    sides = _sides(summary, "low", "high", "better", "worse")
+    return f"At equal cost OURS {f'is {sides} than' if sides else 'cannot be told from'} UNIFORM"

@@ -127,12 +127,15 @@ def measure(
 def knowing_title(found: pl.DataFrame, budget: float) -> str:
     """The finding of ``who_knows`` at one budget, in a line: which moment saves the most, and what words save."""
     own = found.filter(budget=budget).filter(pl.col("knows").is_in(list(KNOW))).sort("saved", descending=True)
-    first, words = own.row(0, named=True), own.filter(knows="the prompt")["saved"].item()
-    if first["low"] <= 0:
+    words, sure = own.row(by_predicate=pl.col("knows") == "the prompt", named=True), own.filter(pl.col("low") > 0)
+    if not len(sure):
         return f"At {budget:g} evaluations nothing that can be known surely saves anything"
+    first = sure.row(0, named=True)
     if first["knows"] == "the prompt":
-        return f"At {budget:g} evaluations nothing tells more than the words, which save {words:.0%}"
-    return f"At {budget:g} evaluations {first['knows']} saves {first['saved']:.0%}, words alone {words:.0%}"
+        return f"At {budget:g} evaluations nothing surely saves more than the words, {words['saved']:.0%}"
+    alone = f"words alone {words['saved']:.0%}" if words["low"] > 0 else "words alone nothing sure"
+    surely = "" if first["low"] > words["high"] else "; that it is more may be luck"
+    return f"At {budget:g} evaluations {first['knows']} saves {first['saved']:.0%}, {alone}{surely}"
 
 
 def knowing_finding(found: pl.DataFrame, budget: float) -> str:

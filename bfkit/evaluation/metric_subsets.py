@@ -28,12 +28,14 @@ def compare_subsets(measured: Curves, predicted: Curves) -> pl.DataFrame:
     At ``cost`` "own" the weights are the paper's; at "equal" they are shifted (``rules.steps_by_plateau``) so that the
     steps sum to those of all metrics. Rows of ``cost, metrics, steps, spread``; ``agreement``, Spearman's correlation
     of t* with that of all metrics; ``decides``, the share of prompts for which a single metric's plateau is t* at the
-    paper's weights, ties counting for each; the mean loss by each metric and by ``all``; and ``saved, low, high``, the
-    loss by all metrics below that of a UNIFORM of the same total, paired.
+    paper's weights, ties counting for each; the mean loss by each metric and by ``all``; ``saved, low, high``, the
+    loss by all metrics below that of a UNIFORM of the same total, paired; and ``more, more_low, more_high``, the same
+    below that of reading all the metrics.
     """
     if len(measured) < 2:
         raise ValueError(f"only {', '.join(measured)} was measured: an ablation needs two metrics or more")
     truth, full = losses(measured), steps_by_plateau(predicted)
+    whole = np.empty(0)
     rows = []
     for cost in ("own", "equal"):
         for label, names in metric_sets(list(measured)).items():
@@ -41,23 +43,29 @@ def compare_subsets(measured: Curves, predicted: Curves) -> pl.DataFrame:
             own = steps_by_plateau(chosen)
             steps = own if cost == "own" else at_mean_cost("plateau", chosen, full.mean())
             uniform = steps_by_uniform(measured, steps.mean())
-            saved, low, high = interval(mean, at_steps(truth["all"], uniform) - at_steps(truth["all"], steps))
+            lost = at_steps(truth["all"], steps)
+            whole = lost if label == "all" else whole  # the first of them
+            more = interval(mean, whole - lost)
+            saved, low, high = interval(mean, at_steps(truth["all"], uniform) - lost)
             rows.append({"cost": cost, "metrics": label, "steps": steps.mean(), "spread": steps.std(),
                          "agreement": spearman(full, steps) if np.ptp(full) and np.ptp(steps) else None,
                          "decides": (own == full).mean() if len(names) == 1 else None,
-                         **{name: at_steps(lost, steps).mean() for name, lost in truth.items()},
-                         "saved": saved, "low": low, "high": high})  # fmt: skip
+                         **{name: at_steps(each, steps).mean() for name, each in truth.items()},
+                         "saved": saved, "low": low, "high": high,
+                         **dict(zip(("more", "more_low", "more_high"), more, strict=True))})  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"agreement": pl.Float64, "decides": pl.Float64})
 
 
 def subsets_finding(frame: pl.DataFrame) -> str:
-    """One sentence on ``compare_subsets`` at equal cost: what Eq. 7 does best to read, and what it gains by that."""
-    equal = frame.filter(cost="equal").sort("saved", descending=True)
-    best, whole = equal.row(0, named=True), equal.row(by_predicate=pl.col("metrics") == "all", named=True)
-    if best["metrics"] == "all":
-        return "Eq. 7 does best when it reads all three metrics"
-    read = best["metrics"] if best["metrics"].startswith("without") else f"with {best['metrics']}"
-    return f"Eq. 7 does best {read}: {best['saved'] - whole['saved']:+.4f} against reading all three"
+    """One sentence on ``compare_subsets`` at equal cost: who beats UNIFORM, and what is better to read than all."""
+    equal = frame.filter(cost="equal")
+    won, lost = equal.filter(pl.col("low") > 0), equal.filter(pl.col("high") < 0)
+    others = equal.filter(pl.col("more_low") > 0).sort("more", descending=True)["metrics"]
+    better = f"{' and '.join(others)} beat{'s' * (len(others) == 1)}" if len(others) else "nothing surely beats"
+    return (
+        f"Of {len(equal)} readings of Eq. 7, {len(won)} beat UNIFORM and {len(lost)} lose to it; "
+        f"{better} reading all the metrics"
+    )
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -66,8 +66,9 @@ def _ratio_of_means(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def regret(steps: Conditions, oracle: np.ndarray, tolerance: float = TOLERANCE) -> pl.DataFrame:
     """How far each condition's steps are from the oracle's, prompt by prompt.
 
-    Rows of ``condition, steps, regret, low, high, dealt, bias, under, over, correlation``: the mean absolute difference
-    in steps with its interval; the same had the condition's steps been dealt to the prompts at random, the control; the
+    Rows of ``condition, steps, regret, low, high, dealt, nearer, nearer_low, nearer_high, bias, under, over,
+    correlation``: the mean absolute difference in steps with its interval; the same had the condition's steps been
+    dealt to the prompts at random, the control, and how much nearer the condition is than that, with its interval; the
     mean signed difference; the shares of prompts below and above the oracle's steps by more than ``tolerance`` of
     them; Spearman's correlation, missing where all the prompts get the same, or a mix of two neighbours. Raises
     ValueError for unequal prompts.
@@ -80,8 +81,33 @@ def regret(steps: Conditions, oracle: np.ndarray, tolerance: float = TOLERANCE) 
             )
         own, goal = np.asarray(own, float), np.asarray(oracle, float)
         found, low, high = interval(mean, np.abs(own - goal))
+        dealt = np.abs(own[:, None] - goal).mean(axis=0)  # of each goal, over all that could have been dealt to it
+        nearer, least, most = interval(mean, dealt - np.abs(own - goal))
         rows.append({"condition": condition, "steps": own.mean(), "regret": found, "low": low, "high": high,
-                     "dealt": np.abs(own[:, None] - goal).mean(), "bias": (own - goal).mean(),
+                     "dealt": dealt.mean(), "nearer": nearer, "nearer_low": least, "nearer_high": most,
+                     "bias": (own - goal).mean(),
                      "under": (own < goal * (1 - tolerance)).mean(), "over": (own > goal * (1 + tolerance)).mean(),
                      "correlation": spearman(own, goal) if np.ptp(own) > 1 and np.ptp(goal) else None})  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"correlation": pl.Float64})
+
+
+def regret_finding(frame: pl.DataFrame) -> str:
+    """The finding of ``regret`` on OURS, in a line: how far it is, and whether it is nearer than a random deal."""
+    row = frame.row(by_predicate=pl.col("condition") == "OURS", named=True)
+    if row["nearer_low"] > 0:
+        said = f"{row['nearer']:.1f} nearer than dealt at random"
+    elif row["nearer_high"] < 0:
+        said = f"{-row['nearer']:.1f} farther than dealt at random"
+    else:
+        said = f"as dealt at random ({row['dealt']:.1f}), as far as can be told"
+    return f"OURS' steps are {row['regret']:.1f} from ORACLE's, {said}"
+
+
+def coverage_finding(frame: pl.DataFrame) -> str:
+    """One sentence on ``coverage``, all metrics together: what each oracle is worth above UNIFORM."""
+    said = []
+    for row in frame.filter(metric="all").iter_rows(named=True):
+        low, high = row["headroom_low"], row["headroom_high"]
+        worth = "is better than" if low > 0 else "is worse than" if high < 0 else "cannot be told from"
+        said.append(f"{row['oracle']} {worth} UNIFORM ({row['headroom']:+.4f}, {low:+.4f} to {high:+.4f})")
+    return "; ".join(said)

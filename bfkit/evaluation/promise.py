@@ -113,21 +113,39 @@ def promises(advisor: StepAdvisor, table: pl.DataFrame, terms: Terms) -> tuple[d
 
     Each holds by itself, for whoever settles on its rule beforehand. The table has rows of ``rule, steps`` (the mean of
     what is promised), ``kept`` (the share of 100 promises made on a half that the other half keeps), ``broken`` (the
-    mean share of the other half that loses more than epsilon); a half is looked at where it has prompts enough, and
-    the two are null elsewhere. Raises ValueError as ``calibrate`` does.
+    mean share of the other half that loses more than epsilon) and ``fewer`` (the share of the halves in which the rule
+    spends fewer steps than the constant promised for the same); a half is looked at where it has prompts enough, and
+    the three are null elsewhere. Raises ValueError as ``calibrate`` does.
     """
     texts, measured = dense_curves(split_by_prompt(table)[1])
     read, typical = advisor.dense(texts), advisor.dense(list(advisor.examples))
-    found, rows = {}, []
+    found, rows, even = {}, [], pl.Series()
     for rule in (CONSTANT, *OFFERED):
         knobs = settings_of(rule, typical)
         found[rule] = calibrate(rule, knobs, read, measured, terms)
-        row = {"rule": rule, "steps": found[rule].mean_steps, "kept": None, "broken": None}
+        row = {"rule": rule, "steps": found[rule].mean_steps, "kept": None, "broken": None, "fewer": None}
         if len(texts) // 2 >= least_prompts(terms):
             splits = coverage(rule, knobs, read, measured, terms)
             row |= splits.select(pl.col("kept").mean(), pl.col("broken").mean()).row(0, named=True)
+            even = splits["mean_steps"] if rule == CONSTANT else even
+            row["fewer"] = None if rule == CONSTANT else (splits["mean_steps"] < even).mean()
         rows.append(row)
-    return found, pl.DataFrame(rows, schema_overrides={"kept": pl.Float64, "broken": pl.Float64})
+    return found, pl.DataFrame(rows, schema_overrides=dict.fromkeys(("kept", "broken", "fewer"), pl.Float64))
+
+
+SURE = 0.95  # of the random halves
+
+
+def promises_finding(kept: pl.DataFrame) -> str:
+    """One sentence on ``promises``: whether a rule promises the same for fewer steps than one count for all."""
+    even = kept.row(by_predicate=pl.col("rule") == CONSTANT, named=True)
+    said = []
+    for row in kept.filter(pl.col("rule") != CONSTANT).iter_rows(named=True):
+        share = row["fewer"]
+        sure = "too few prompts to say how surely" if share is None else f"fewer in {share:.0%} of the random halves"
+        told = "surely fewer" if (share or 0) >= SURE else "not surely fewer"
+        said.append(f"{row['rule']} takes {row['steps']:.1f}, {told} ({sure})")
+    return f"One count for all promises it with {even['steps']:.0f} steps; {'; '.join(said)}"
 
 
 def _rows(curves: Curves, index: np.ndarray) -> dict[str, np.ndarray]:

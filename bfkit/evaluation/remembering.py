@@ -61,15 +61,17 @@ def gains(
 
 
 def memory_title(found: pl.DataFrame) -> str:
-    """The finding of ``gains``, in a line: whether what was measured of a prompt helps when it comes again."""
-    again = found.filter(case=AGAIN, quantity="loss left").row(0, named=True)
-    if again["low"] > 0:
-        return f"Where prompts come again, a memory takes away {again['gain']:.0%} of the loss"
-    closer = found.filter(case=AGAIN, quantity="curves' error").row(0, named=True)
-    curves = (
-        f"brings the curves {closer['gain']:.0%} nearer" if closer["low"] > 0 else "brings the curves surely no nearer"
-    )
-    return f"Where prompts come again, a memory {curves}, and the loss surely not down"
+    """The finding of ``gains``, in a line: what a memory surely does to the loss of known and of new prompts."""
+    said = []
+    for case in (AGAIN, NEW):
+        row = found.row(by_predicate=(pl.col("case") == case) & (pl.col("quantity") == "loss left"), named=True)
+        if row["low"] > 0:
+            said.append(f"takes away {row['gain']:.0%} of the loss where prompts {case}")
+        elif row["high"] < 0:
+            said.append(f"adds {-row['gain']:.0%} to the loss where prompts {case}")
+        else:
+            said.append(f"does nothing sure where prompts {case}")
+    return f"A memory {said[0]}, and {said[1]}"
 
 
 def memory_finding(found: pl.DataFrame) -> str:

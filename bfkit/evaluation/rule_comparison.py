@@ -85,7 +85,8 @@ def _outcome(lost: np.ndarray, uniform: np.ndarray, tolerable: float) -> dict[st
 def front(frame: pl.DataFrame) -> pl.DataFrame:
     """What of ``compare_rules`` is a front: the loss left over the mean steps, ``who, steps, value, low, high``.
 
-    UNIFORM, and the price by each source of curves.
+    UNIFORM, and the price by each source of curves. By the measured curves themselves nothing can be dealt better: that
+    line is where the front ends by construction, and no finding.
     """
     price, uniform = RULES["price"].label, RULES["uniform"].label
     rows = frame.filter(metric="all")
@@ -111,6 +112,9 @@ def rules_finding(frame: pl.DataFrame, curves: str = "predicted", metric: str = 
     """One sentence on ``compare_rules``: which rules save loss against UNIFORM, their interval above 0, and where."""
     rows = frame.filter(pl.col("rule") != RULES["uniform"].label, curves=curves, metric=metric)
     won, lost = rows.filter(pl.col("saved_low") > 0), rows.filter(pl.col("saved_high") < 0)
-    cases = [f"{row['rule']} at {row['budget']:.3g} steps" for row in won.iter_rows(named=True)]
-    found = f"UNIFORM is beaten by {', '.join(cases)}" if cases else "no rule beats UNIFORM"
+    cases = [
+        f"{rule} at {' and '.join(f'{budget:.3g}' for budget in own['budget'])} steps"
+        for (rule,), own in won.group_by("rule", maintain_order=True)
+    ]
+    found = f"UNIFORM is beaten by {' and by '.join(cases)}" if cases else "no rule surely beats UNIFORM"
     return f"On {curves} curves {found}; {len(lost)} of {len(rows)} comparisons are clearly lost"

@@ -85,12 +85,16 @@ def tries(
 
 
 def sensitivity_finding(frame: pl.DataFrame) -> str:
-    """One sentence on ``tries``: what closes the gap, if anything does."""
+    """One sentence on ``tries``: what closes the gap, if anything does; many tries win one by luck, and it says so."""
     won = frame.filter(pl.col("low") > 0)
     if len(won):
-        return f"Better than UNIFORM: {', '.join(won['tried'])}"
+        luck = f"of {len(frame)} tries, {len(frame) / 40:.1f} would seem so by luck alone"
+        return f"Better than UNIFORM, each by its own interval: {', '.join(won['tried'])}; {luck}"
     best = frame.sort("gain", descending=True).row(0, named=True)
-    return f"Nothing tried beats UNIFORM; nearest is “{best['tried']}”, {best['gain']:+.2%}"
+    return (
+        f"Of {len(frame)} tries none surely beats UNIFORM; nearest is “{best['tried']}”, {best['gain']:+.2%} "
+        f"({best['low']:+.2%} to {best['high']:+.2%})"
+    )
 
 
 def plateau_choices(held_out: pl.DataFrame) -> pl.DataFrame:

@@ -95,20 +95,34 @@ def steps_needed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def verdicts_title(frame: pl.DataFrame) -> str:
-    """The finding of ``verdicts_by_steps``, in a line: what is within a twentieth of its end first, and last."""
+    """The finding of ``verdicts_by_steps``, in a line: whose mean is within a twentieth of its end first, and last."""
     ends = frame.filter(pl.col("steps") == pl.col("steps").max()).select("verdict", end="value")
     near = frame.join(ends, on="verdict").filter(pl.col("value") >= 0.95 * pl.col("end"))
     settled = near.group_by("verdict").agg(pl.col("steps").min()).sort("steps", "verdict")
     (first, early), (last, late) = settled.row(0), settled.row(-1)
+    if early == late:
+        return f"All are settled by {early} step{'s' * (early != 1)}: {', '.join(settled['verdict'])}"
     return f"First settled: {first}, by {early} step{'s' * (early != 1)}; last: {last}, by {late}"
 
 
+def first_clock(needed: pl.DataFrame) -> tuple[float, float, float]:
+    """By how much more often ``steps_needed`` has truth before resemblance than after it: shares of pictures, with an
+    interval over prompts; 1 is always, -1 never."""
+    signs = needed.select("prompt_id", sign=(pl.col("alike").cast(pl.Int32) - pl.col("right").cast(pl.Int32)).sign())
+    means = signs.group_by("prompt_id").agg(pl.col("sign").mean()).sort("prompt_id")
+    return interval(mean, means["sign"].to_numpy().astype(float))
+
+
 def clocks_title(needed: pl.DataFrame) -> str:
-    """The finding of ``steps_needed``, in a line."""
+    """The finding of ``steps_needed``, in a line: which clock is ahead, picture by picture, if that is sure."""
     right, alike = needed.select(pl.col("right", "alike").median()).row(0)
-    if right < alike:
-        return f"Half of the pictures show what was asked by {right:g} steps, and are like their own end by {alike:g}"
-    return f"Half of the pictures are like their own end by {alike:g} steps, and show what was asked by {right:g}"
+    _, low, high = first_clock(needed)
+    truth, end = f"half by {right:g} steps", f"half by {alike:g}"
+    if low > 0:
+        return f"Pictures show what was asked ({truth}) before they are like their own end ({end})"
+    if high < 0:
+        return f"Pictures are like their own end ({end}) before they show what was asked ({truth})"
+    return f"Neither clock is surely ahead: what was asked is shown in {truth}, the end is resembled in {end}"
 
 
 def clocks_finding(needed: pl.DataFrame, clocks: pl.DataFrame) -> str:
@@ -120,4 +134,13 @@ def clocks_finding(needed: pl.DataFrame, clocks: pl.DataFrame) -> str:
     return (
         f"Of the pictures that come right, half show what was asked by {right:g} steps and are like their own end by "
         f"{alike:g}; {said}the two clocks go together with a rank correlation of {correlation:.2f}"
+    )
+
+
+def unfinished_finding(found: pl.DataFrame) -> str:
+    """One sentence on ``unfinished_yet_right``, at the step count that has about half of its pictures unfinished."""
+    row = found.sort((pl.col("unfinished") - 0.5).abs()).row(0, named=True)
+    return (
+        f"At {row['steps']} step{'s' * (row['steps'] != 1)} D-SIM calls {row['unfinished']:.0%} of the pictures "
+        f"unfinished; {row['value']:.0%} of those ({row['low']:.0%} to {row['high']:.0%}) show what was asked already"
     )

@@ -66,6 +66,12 @@ def read_noted(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def read_picture(path: Path) -> torch.Tensor:
+    """A picture's file as it was drawn: (3, H, W) in [0, 1]."""
+    with Image.open(path) as picture:
+        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1) / 255
+
+
 def _png(image: torch.Tensor, noted: dict[str, Any]) -> bytes:
     info, buffer = PngInfo(), io.BytesIO()
     info.add_itxt(CHUNK, json.dumps(noted))
@@ -84,11 +90,8 @@ def fill(album: Sequence[Wanted], parts: Iterable[Drawn]) -> Iterator[tuple[Want
 
 def write_sheet(album: Sequence[Wanted], path: Path) -> None:
     """The first pictures of an album in one, each above its prompt and steps."""
-    images, captions = [], []
-    for one in album[:MOST]:
-        with Image.open(one.path) as picture:
-            images.append(torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1) / 255)
-        captions.append(f"{one.prompt} ({one.steps} step{'s' * (one.steps != 1)})")
+    images = [read_picture(one.path) for one in album[:MOST]]
+    captions = [f"{one.prompt} ({one.steps} step{'s' * (one.steps != 1)})" for one in album[:MOST]]
     buffer = io.BytesIO()
     contact_sheet(torch.stack(images), captions, min(COLUMNS, len(images)), SIDE).save(buffer, "PNG")
     write_file(path, buffer.getvalue())

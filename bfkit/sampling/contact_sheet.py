@@ -63,20 +63,27 @@ def contact_sheet(
     return sheet
 
 
-def ladders(rows: Sequence[tuple[str, Sequence[int], int, torch.Tensor]], side: int = 112) -> Image.Image:
+def ladders(
+    rows: Sequence[tuple[str, Sequence[int], int, torch.Tensor]], side: int = 112, beside: Sequence[Image.Image] = ()
+) -> Image.Image:
     """Prompts at rising step counts, one a row under its prompt, t* framed (Figures 7 and 13).
 
     Each row is ``prompt, steps, t*, pictures`` with one picture (3, H, W) for each of the steps, t* among them.
+    ``beside`` is what stands at the right of each row, such as its score curves.
     """
     font, strips = _font(), []
     for _, steps, t_star, pictures in rows:
         captions = [f"t* = {n} steps" if n == t_star else f"{n} step{'s' * (n != 1)}" for n in steps]
         strips.append(contact_sheet(pictures, captions, len(steps), side, marked=[list(steps).index(t_star)]))
-    head = (LINE + 6) * SCALE
-    sheet = Image.new("RGB", (max(s.width for s in strips), sum(s.height + head for s in strips)), "white")
+    head, edge = (LINE + 6) * SCALE, max(strip.width for strip in strips)
+    others = [*beside, *[Image.new("RGB", (0, 0))] * (len(rows) - len(beside))]
+    heights = [max(strip.height + head, other.height) for strip, other in zip(strips, others, strict=True)]
+    sheet = Image.new("RGB", (edge + max(other.width for other in others), sum(heights)), "white")
     pen, top = ImageDraw.Draw(sheet), 0
-    for (prompt, *_), strip in zip(rows, strips, strict=True):
+    for (prompt, *_), strip, other, height in zip(rows, strips, others, heights, strict=True):
         pen.text((GAP * SCALE, top + 8), f"“{prompt}”", fill=INK, font=font)
         sheet.paste(strip, (0, top + head))
-        top += strip.height + head
+        if other.width:
+            sheet.paste(other, (edge, top + (height - other.height) // 2))
+        top += height
     return sheet

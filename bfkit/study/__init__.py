@@ -24,7 +24,7 @@ with extra("study"):
     from .observers import Observers, simulate
     from .pictures import read_pictures
     from .records import SCHEMA, import_authors_csv, read_answers
-    from .report import Analysis, analyse, write_report
+    from .report import Analysis, analyse, shares_finding, write_report
     from .serve import StudyServer, serve
     from .widget import StudyWidget
 
@@ -56,6 +56,7 @@ __all__ = [
     "read_pictures",
     "read_study",
     "serve",
+    "shares_finding",
     "side_bias",
     "simulate",
     "spread",

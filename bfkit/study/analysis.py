@@ -115,9 +115,10 @@ def counts(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_share(rows: pl.DataFrame) -> tuple[float, float]:
-    """The mean over participants of their shares of OURS, and its standard error: the paper's mean and its ±.
+    """The mean over participants of their shares of OURS, and its standard error.
 
-    Not a number for the error of a single participant.
+    Of which kind the paper's ± is, it does not say; a standard error it cannot be. Not a number for the
+    error of a single participant.
     """
     chosen, shown = (matrix.sum(1) for matrix in counts(rows))
     shares = chosen / shown

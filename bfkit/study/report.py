@@ -1,5 +1,6 @@
 """The analysis of a study in words, tables and figures; what comes from simulated observers says so in every line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,10 @@ from .mixed import Mixed, is_mixed, mixed_share
 class Analysis:
     """What one comparison came to.
 
-    ``mean`` and ``error`` are the paper's mean ± SE over participants, ``resampled`` the share with the bootstrap
-    interval over participants, ``share`` the one for other people and other prompts (``crossed``), from which d' and
-    JNDs are read. ``mixed`` is None with fewer than two participants or prompts, or where all answered alike.
+    ``mean`` and ``error`` are the mean over participants and its standard error (of which kind the paper's ± is, it
+    does not say), ``resampled`` the share with the bootstrap interval over participants, ``share`` the one for other
+    people and other prompts (``crossed``), from which d' and JNDs are read. ``mixed`` is None with fewer than two
+    participants or prompts, or where all answered alike.
     """
 
     protocol: str
@@ -101,6 +103,17 @@ def _percent(interval: Interval) -> str:
 
 def _numbers(interval: Interval) -> str:
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def shares_finding(found: Sequence[Analysis]) -> str:
+    """One sentence on several comparisons, for other people and other prompts: shares and how many JNDs they may be."""
+    said = []
+    for one in found:
+        low, high = one.jnd.low, one.jnd.high
+        within = "within one JND" if low > -1 and high < 1 else "more than one JND" if low >= 1 or high <= -1 else ""
+        against = COMPARED[one.protocol][1]
+        said.append(f"{_percent(one.share)} against {against}, {within or 'it is open whether within one JND'}")
+    return f"OURS was chosen in {'; in '.join(said)}"
 
 
 def analyse(rows: pl.DataFrame, rules: Rules = Rules()) -> list[Analysis]:  # noqa: B008  (frozen)

@@ -53,6 +53,9 @@ FIGURES = {
     "errors": lambda: charts.errors(_errors(), "title", "subtitle"),
     "histogram": lambda: charts.histogram(VALUES, "value", "title", x_title="x", y_title="y", width=0.1),
     "two_histograms": lambda: charts.two_histograms(VALUES, "value", "set", "title", x_title="x", width=0.1, rule=0.5),
+    "score_curves": lambda: charts.score_curves(
+        {"l_snr": 0.1 / STEPS, "d_sim": 0.8 / STEPS, "i_clip": 1 - 0.7 / STEPS}, 9, (2, 4, 9, 18, 129)
+    ),
     "scatter": lambda: charts.scatter(VALUES, "value", "other", "title", x_title="x", y_title="y"),
 }
 
@@ -72,3 +75,12 @@ def test_a_prompts_panel_marks_its_plateaus_and_t_star():
     spec = charts.plateaus(_curves(PROMPTS[:1]), _plan(PROMPTS[:1])).to_dict()
     marked = json.dumps(spec["datasets"])
     assert '"steps": 9' in marked and "t* = 9" in json.dumps(spec["vconcat"])
+
+
+def test_score_curves_become_a_picture_with_each_metrics_colour_in_it():
+    values = {"l_snr": 0.5 / STEPS, "d_sim": 0.8 / STEPS, "i_clip": 1 - 0.7 / STEPS}
+    picture = np.asarray(charts.pictured(charts.score_curves(values, 9))).astype(int).reshape(-1, 3)
+    for tone in charts.COLORS.values():
+        own = [int(tone[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(picture - own).max(axis=1) < 12).sum() > 20
+    assert all(label in charts.curve_names() for label in charts.LABELS.values())

@@ -1,5 +1,7 @@
 """Each figure on quality and cost builds, survives a JSON round trip and renders what its frame says."""
 
+import json
+
 import altair as alt
 import polars as pl
 import pytest
@@ -9,6 +11,7 @@ from bfkit import charts
 from bfkit.evaluation import efficiency, metric_subsets, reliability, rule_comparison
 from bfkit.evaluation.weight_search import search_weights
 from bfkit.predictor import rules
+from bfkit.sampling.cost import TIMED as TIMED_ROWS
 
 MEASURED, PREDICTED = drawn_curves(12), falling_curves(12)
 OURS = rules.steps_by_plateau(PREDICTED)
@@ -17,13 +20,21 @@ SEARCH = search_weights(MEASURED, 0.25, grid=(0.0, 0.2, 0.3, 0.5, 0.8))
 WORDINGS = pl.DataFrame({"scene": [0, 0, 1, 1, 2, 2], "steps": [9, 9, 30, 12, 20, 21]})
 GAINS = efficiency.relative_summary(efficiency.relative_quality(CONDITIONS, MEASURED))
 GAINED = pl.DataFrame(
-    {"system": ["OURS", "UniPC", "ToMe"], "metric": "d_sim_plain", "gain": [-0.002, 0.005, -0.2],
-     "low": [-0.003, 0.001, -0.3], "high": [-0.001, 0.01, -0.1]}
+    {"system": ["OURS", "UniPC", "ToMe", "UNIFORM", "REFERENCE"], "metric": "d_sim_plain",
+     "times": [1.2, 0.4, 30.0, 1.0, 0.1], "times_low": [0.9, -0.1, 20.0, 1.0, 0.1],
+     "times_high": [1.5, 0.6, 40.0, 1.0, 1.0]}
 )  # fmt: skip
 COMBINED = pl.DataFrame(
     {"dealt": ["OURS", "UNIFORM"] * 3, "sampler": ["plain", "plain", "ToMe", "ToMe", "UniPC", "UniPC"],
      "tflops": [0.01, 0.01, 0.008, 0.008, 0.01, 0.01], "quality": [0.97, 0.98, 0.95, 0.96, 0.985, 0.99],
      "low": 0.94, "high": 0.995, "front": [False, False, False, True, False, True]}
+)  # fmt: skip
+TIMED = pl.DataFrame(
+    [("OURS", "a", 9, 0.2, None), ("REFERENCE", "a", 65, 1.3, None), ("OURS", "b", 30, 0.6, None),
+     ("REFERENCE", "b", 65, 1.4, None)], schema=TIMED_ROWS, orient="row",
+)  # fmt: skip
+SCORES = pl.DataFrame(
+    {"system": ["OURS", "REFERENCE"], "score": [4.0, 4.2], "low": [3.8, 4.1], "high": [4.2, 4.3]}
 )  # fmt: skip
 RULES = rule_comparison.compare_rules(MEASURED, {"predicted": PREDICTED, "measured": MEASURED}, (9, 20))
 
@@ -41,6 +52,9 @@ FIGURES = {
     "paraphrases": lambda: charts.paraphrases(WORDINGS, "title"),
     "rules": lambda: charts.rules(RULES, "title", "subtitle"),
     "systems": lambda: charts.systems(GAINED, "title"),
+    "times": lambda: charts.times(TIMED, "title"),
+    "times of one picture each": lambda: charts.times(TIMED.head(2), "title"),
+    "inception": lambda: charts.inception(SCORES, "title"),
     "combinations": lambda: charts.combinations(COMBINED, "title", "subtitle"),
     "ablation": lambda: charts.metric_subsets(metric_subsets.compare_subsets(MEASURED, PREDICTED), "title"),
 }
@@ -75,3 +89,22 @@ def test_every_rule_is_drawn_from_every_source_of_curves():
     assert drawn == set(RULES.select("curves", "rule").unique().rows())
     headings = [panel["title"]["text"] for panel in spec["vconcat"][0]["hconcat"]]
     assert headings == ["predicted curves", "measured curves"]
+
+
+def test_a_chart_of_equal_cost_leaves_the_dearer_reference_out_and_marks_its_scale():
+    spec = charts.systems(GAINED, "title").to_dict()
+    drawn = {row["system"] for rows in spec["datasets"].values() for row in rows if "system" in row}
+    assert drawn == {"OURS", "UniPC", "ToMe"}
+    assert "distance, times UNIFORM's (logarithmic)" in json.dumps(spec)
+
+
+def test_what_is_true_by_construction_is_said_where_it_is_shown():
+    headings = [panel["title"] for panel in charts.rules(RULES, "title").to_dict()["vconcat"][0]["hconcat"]]
+    assert [title.get("subtitle") for title in headings] == [None, "none saves more than the price: by construction"]
+
+
+def test_a_long_finding_is_broken_into_lines_that_fit_their_figure():
+    found = charts.efficiency(
+        efficiency.quality_per_tflop(CONDITIONS, MEASURED, 0.25), "a long finding " * 12
+    ).to_dict()
+    assert len(found["title"]["text"]) > 2 and max(map(len, found["title"]["text"])) < 75

@@ -274,6 +274,7 @@ COMMANDS = (
     "bench",
     "reproduce",
     "study",
+    "study pictures",
     "study build",
     "study analyse",
 )

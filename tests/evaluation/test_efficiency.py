@@ -99,6 +99,28 @@ def test_equation_8_rewards_spread_alone_and_dealt_shows_it():
     sentence = efficiency.spread_finding(frame)
     apparent = ours["efficiency"].mean() / uniform["efficiency"].mean() - 1
     assert sentence.count(f"{apparent:+.1%}") == 2  # as much at random
+    assert sentence.endswith("adds nothing sure")
+
+
+def test_what_knowing_adds_to_equation_8_is_told_from_what_it_costs():
+    rate = np.tile([30.0, 2.0], 20)[:, None]  # every second prompt ripens slowly
+    curves = {"d_sim": 0.6 * np.exp(-np.arange(129) / rate)}
+    for steps, said in (((30, 10), "adds on D-SIM"), ((10, 30), "costs on D-SIM")):
+        frame = efficiency.quality_per_tflop(efficiency.conditions(np.tile(steps, 20), curves), curves, TFLOPS)
+        row = frame.row(0, named=True)
+        assert row["owed"] == pytest.approx(row["efficiency"] / row["dealt"] - 1)
+        assert efficiency.spread_finding(frame).endswith(f"knowing the prompts {said}")
+
+
+def test_what_is_kept_of_the_references_quality_is_a_ratio_of_means_with_its_interval(curves):
+    steps = efficiency.conditions(rules.steps_by_plateau(curves), curves)
+    row = efficiency.quality_kept(steps, curves).row(1, named=True)
+    own, reference = (
+        np.mean([_quality(curves, row["metric"], n, steps[name][n]) for n in range(40)])
+        for name in ("OURS", "REFERENCE")
+    )
+    assert row["kept"] == pytest.approx(own / reference) and row["low"] < row["kept"] < row["high"]
+    assert f"{row['kept']:.1%} ({row['low']:.1%}" in efficiency.kept_finding(efficiency.quality_kept(steps, curves))
 
 
 @pytest.mark.parametrize("cost", [0, -1, float("nan")])
@@ -181,7 +203,7 @@ def test_a_planted_gain_is_found_and_none_is_found_where_there_is_none():
     same = {"OURS": knowing["UNIFORM"], "UNIFORM": knowing["UNIFORM"]}
     none = efficiency.relative_summary(efficiency.relative_quality(same, curves))
     assert none.select("mean", "better", "worse", "wilcoxon", "t_test").row(0) == (0, 0, 0, 1, 1)
-    assert efficiency.gain_finding(none) == "At equal cost OURS is neither better nor worse than UNIFORM"
+    assert efficiency.gain_finding(none) == "At equal cost OURS cannot be told from UNIFORM"
 
 
 # --- the weights of Eq. 7 --------------------------------------------------------------------------------------------

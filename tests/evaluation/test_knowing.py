@@ -56,13 +56,17 @@ def test_what_is_told_is_what_was_planted_and_saves_what_the_power_law_says(plan
     assert "in hindsight" in knowing.knowing_finding(found, 17)
 
 
-def test_the_title_says_who_saves_the_most_or_that_nobody_surely_does(planted):
-    rows = [{"budget": 17.0, "knows": name, "saved": saved, "low": saved - 0.02}
+def test_the_title_says_who_saves_the_most_how_surely_or_that_nobody_does():
+    rows = [{"budget": 17.0, "knows": name, "saved": saved, "low": saved - 0.02, "high": saved + 0.02}
             for name, saved in zip(knowing.KNOW, (0.05, 0.01, 0.06, 0.12, 0.03), strict=True)]  # fmt: skip
     found = pl.DataFrame(rows)
     assert knowing.knowing_title(found, 17) == "At 17 evaluations prompt and first look saves 12%, words alone 5%"
+    near = found.with_columns(high=pl.col("saved") + 0.06)
+    assert knowing.knowing_title(near, 17).endswith("words alone 5%; that it is more may be luck")
     words_first = found.filter(~pl.col("knows").is_in(["prompt and first look", "prompt and noise"]))
-    assert knowing.knowing_title(words_first, 17).endswith("nothing tells more than the words, which save 5%")
+    assert knowing.knowing_title(words_first, 17).endswith("nothing surely saves more than the words, 5%")
+    wordless = found.with_columns(low=pl.when(knows="the prompt").then(-0.1).otherwise("low"))
+    assert knowing.knowing_title(wordless, 17).endswith("words alone nothing sure")
     unsure = found.with_columns(low=pl.col("saved") - 0.2)
     assert knowing.knowing_title(unsure, 17) == "At 17 evaluations nothing that can be known surely saves anything"
 

@@ -170,3 +170,22 @@ def test_the_shipped_table_has_what_all_of_this_needs():
     frame = reliability.reliability(held_out)
     assert set(frame["metric"]) == {*paper.METRICS, "all"}
     assert frame.filter(pl.col("quantity") == "plateau").height == 4
+
+
+def test_the_line_on_regret_tells_knowing_from_a_random_deal_and_from_worse():
+    goal = np.repeat([5, 20, 40], 20)
+    knowing, contrary = goal + np.tile([-1, 1], 30), goal[::-1]
+    unknowing = np.random.default_rng(0).permutation(goal)
+    said = [oracle.regret_finding(oracle.regret({"OURS": steps}, goal)) for steps in (knowing, contrary, unknowing)]
+    assert said[0].startswith("OURS' steps are 1.0 from ORACLE's, ") and said[0].endswith("nearer than dealt at random")
+    assert said[1].endswith("farther than dealt at random")
+    assert said[2].endswith("as far as can be told")
+
+
+def test_an_oracle_is_said_to_be_better_or_worse_only_where_its_interval_is(unequal):
+    frame = oracle.coverage(rules.steps_by_plateau(unequal), unequal)
+    assert "BEST is better than UNIFORM" in oracle.coverage_finding(frame)
+    lost = frame.with_columns(headroom=pl.lit(-0.2), headroom_low=pl.lit(-0.3), headroom_high=pl.lit(-0.1))
+    assert oracle.coverage_finding(lost).startswith("ORACLE is worse than UNIFORM (-0.2000, -0.3000 to -0.1000)")
+    open_ = frame.with_columns(headroom_low=pl.lit(-0.3), headroom_high=pl.lit(0.1))
+    assert oracle.coverage_finding(open_).count("cannot be told from UNIFORM") == 3

@@ -1,15 +1,22 @@
 """A promise holds as often as it says, costs what it must, and is refused where it cannot be given."""
 
+import functools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.stats import binom
 
+from bfkit.dataset.curves import dense_curves
+from bfkit.dataset.table import read_scores, split_by_prompt
 from bfkit.evaluation import promise
+from bfkit.predictor.advisor import StepAdvisor
 from bfkit.predictor.promise import Promise, Terms, load_promise, save_promise
 from bfkit.predictor.rules import loss
+from bfkit.profiles import PROFILES
 
 STEPS = np.arange(1, 66)
 
@@ -112,3 +119,29 @@ def test_a_promise_lies_beside_the_advisor_and_a_damaged_one_is_named(tmp_path):
     (tmp_path / "promise.json").write_text('{"rule": "price"}')
     with pytest.raises(ValueError, match=r"promise\.json is damaged"):
         load_promise(tmp_path)
+
+
+def test_the_finding_says_surely_fewer_only_where_nearly_all_halves_agree():
+    kept = pl.DataFrame(
+        [("constant", 33.0, None), ("price", 20.0, 0.99), ("threshold", 32.0, 0.6), ("plateau", 50.0, None)],
+        schema=["rule", "steps", "fewer"], orient="row",
+    )  # fmt: skip
+    said = promise.promises_finding(kept)
+    assert said.startswith("One count for all promises it with 33 steps; price takes 20.0, surely fewer (fewer in 99%")
+    assert "threshold takes 32.0, not surely fewer (fewer in 60% of the random halves)" in said
+    assert "plateau takes 50.0, not surely fewer (too few prompts to say how surely)" in said
+
+
+@pytest.mark.slow
+def test_promises_are_set_beside_the_constants_on_the_same_halves(monkeypatch):
+    table, terms = read_scores(Path(PROFILES["mini"].scores)), Terms(epsilon=0.05, alpha=0.2, delta=0.2)
+    advisor = StepAdvisor.from_pretrained("mini")
+    few = functools.partial(promise.coverage, splits=4)
+    monkeypatch.setattr(promise, "coverage", few)
+    found, kept = promise.promises(advisor, table, terms)
+    assert kept["rule"].to_list() == list(found) and kept["fewer"][0] is None
+    texts, measured = dense_curves(split_by_prompt(table)[1])
+    read, typical = advisor.dense(texts), advisor.dense(list(advisor.examples))
+    even, price = (few(rule, promise.settings_of(rule, typical), read, measured, terms)["mean_steps"]
+                   for rule in ("constant", "price"))  # fmt: skip
+    assert kept.filter(rule="price")["fewer"].item() == (price < even).mean()

@@ -48,11 +48,12 @@ def test_prompts_that_come_again_are_told_better_and_new_ones_not_worse(table):
 
 
 def test_the_title_says_what_a_memory_surely_does():
-    def told(loss: float, error: float) -> str:
-        rows = [{"case": AGAIN, "quantity": name, "gain": value, "low": value - 0.1}
-                for name, value in (("loss left", loss), ("curves' error", error))]  # fmt: skip
+    def told(again: float, new: float) -> str:
+        rows = [{"case": case, "quantity": "loss left", "gain": value, "low": value - 0.1, "high": value + 0.1}
+                for case, value in ((AGAIN, again), (NEW, new))]  # fmt: skip
         return memory_title(pl.DataFrame(rows))
 
-    assert told(0.3, 0.5) == "Where prompts come again, a memory takes away 30% of the loss"
-    assert told(0.05, 0.5).endswith("a memory brings the curves 50% nearer, and the loss surely not down")
-    assert "brings the curves surely no nearer" in told(0.05, 0.05)
+    assert told(0.3, 0.05) == (
+        "A memory takes away 30% of the loss where prompts come again, and does nothing sure where prompts are new"
+    )
+    assert told(-0.3, 0.2).startswith("A memory adds 30% to the loss where prompts come again, and takes away 20%")

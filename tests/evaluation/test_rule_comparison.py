@@ -82,14 +82,14 @@ def test_rules_that_read_height_win_where_height_tells_and_the_verdict_says_so(f
     )
     assert saved[0] > 0 and saved[1] < worst[1]
     sentence = rule_comparison.rules_finding(frame)
-    assert sentence.startswith("On predicted curves UNIFORM is beaten by") and "price at 9 steps" in sentence
+    assert sentence.startswith("On predicted curves UNIFORM is beaten by") and "price at 9 and 20.5 steps" in sentence
 
 
 def test_where_all_prompts_are_alike_nothing_beats_uniform():
     one = falling_curves(1)
     alike = {name: np.repeat(values, 30, axis=0) for name, values in one.items()}
     frame = rule_comparison.compare_rules(alike, {"predicted": drawn_curves(30)}, (20,))
-    assert "no rule beats UNIFORM" in rule_comparison.rules_finding(frame)
+    assert "no rule surely beats UNIFORM" in rule_comparison.rules_finding(frame)
 
 
 def test_other_prompts_curves_are_refused():
@@ -166,19 +166,28 @@ def test_accuracy_takes_two_metrics_and_three_prompts(count, words):
         metric_subsets.subset_accuracy(curves, curves)
 
 
-def test_the_verdict_on_metrics_names_the_best_reading_and_its_gain():
-    rows = [
-        ("equal", "all", 0.01),
-        ("equal", "without L-SNR", 0.02),
-        ("equal", "D-SIM alone", 0.03),
-        ("own", "all", 9.0),
-    ]
-    frame = pl.DataFrame(rows, schema=["cost", "metrics", "saved"], orient="row")
-    assert (
-        metric_subsets.subsets_finding(frame) == "Eq. 7 does best with D-SIM alone: +0.0200 against reading all three"
+def test_the_verdict_on_metrics_says_that_all_lose_and_which_is_surely_better_than_reading_all():
+    def told(*rows: tuple) -> str:
+        names = ["cost", "metrics", "low", "high", "more", "more_low"]
+        return metric_subsets.subsets_finding(pl.DataFrame(rows, schema=names, orient="row"))
+
+    lost = ("equal", "all", -0.03, -0.01, 0.0, 0.0)
+    near = ("equal", "D-SIM alone", -0.02, -0.005, 0.01, 0.004)
+    unsure = ("equal", "without L-SNR", -0.02, 0.01, 0.02, -0.001)
+    own = ("own", "I-CLIP alone", 1.0, 2.0, 1.0, 1.0)
+    assert told(lost, near, own) == (
+        "Of 2 readings of Eq. 7, 0 beat UNIFORM and 2 lose to it; D-SIM alone beats reading all the metrics"
     )
-    assert metric_subsets.subsets_finding(frame.head(2)).startswith("Eq. 7 does best without L-SNR: +0.0100")
-    assert metric_subsets.subsets_finding(frame.head(1)) == "Eq. 7 does best when it reads all three metrics"
+    assert told(lost, unsure).endswith("0 beat UNIFORM and 1 lose to it; nothing surely beats reading all the metrics")
+    assert told(("equal", "all", 0.1, 0.2, 0.0, 0.0)).startswith("Of 1 readings of Eq. 7, 1 beat UNIFORM")
+
+
+def test_what_a_set_of_metrics_saves_more_than_all_is_paired():
+    measured, predicted = drawn_curves(40), falling_curves(40)
+    frame = metric_subsets.compare_subsets(measured, predicted).filter(cost="equal")
+    assert frame.select("more", "more_low", "more_high").row(0) == (0, 0, 0)
+    differences = frame["saved"] - frame["saved"][0]  # the same UNIFORM for all
+    assert frame["more"].to_list() == pytest.approx(differences.to_list())
 
 
 def test_the_front_has_the_even_deal_once_and_the_price_by_each_source_and_its_title_counts(frame):

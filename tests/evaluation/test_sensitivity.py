@@ -44,9 +44,11 @@ def test_a_predictor_that_errs_nowhere_is_among_the_tries_and_the_verdict_names_
     assert rows["a perfect prediction"]["gain"] == rows["as in the paper"]["gain"]
     assert rows["as in the paper"]["paper"] == pytest.approx(np.mean([0.066, 0.084, 0.087]))
     won = found.with_columns(low=pl.when(tried="weights by Eq. 9").then(0.1).otherwise(-0.1))
-    assert sensitivity.sensitivity_finding(won) == "Better than UNIFORM: weights by Eq. 9"
+    assert sensitivity.sensitivity_finding(won) == (
+        "Better than UNIFORM, each by its own interval: weights by Eq. 9; of 6 tries, 0.1 would seem so by luck alone"
+    )
     assert sensitivity.sensitivity_finding(found.with_columns(low=pl.lit(-1.0))).startswith(
-        "Nothing tried beats UNIFORM; nearest is "
+        "Of 6 tries none surely beats UNIFORM; nearest is "
     )
 
 

@@ -30,6 +30,29 @@ def test_uniform_gains_nothing_on_itself_and_spends_what_ours_spends(compared):
     assert steps["OURS"] == steps["UNIFORM"]
 
 
+def test_a_systems_distance_is_told_as_a_multiple_of_uniforms(compared):
+    gains = table2.against_uniform(compared).filter(metric="d_sim_plain")
+    left = dict(compared.group_by("system").agg(pl.col("d_sim_plain").mean()).iter_rows())
+    for row in gains.iter_rows(named=True):
+        assert row["times"] == pytest.approx(left[row["system"]] / left["UNIFORM"], rel=1e-4)
+        assert row["times_low"] <= row["times"] <= row["times_high"]
+
+
+def test_who_comes_nearer_than_uniform_is_counted_by_intervals_and_never_the_dearer_reference():
+    def told(**ends: tuple[float, float]) -> str:
+        rows = [(name, "d_sim_plain", sum(ends) / 2, *ends) for name, ends in ends.items()]
+        return table2.equal_cost_finding(pl.DataFrame(rows, ["system", "metric", "gain", "low", "high"], orient="row"))
+
+    dear = {"REFERENCE": (0.5, 0.6), "UNIFORM": (0.0, 0.0)}
+    assert told(OURS=(-0.1, 0.2), UniPC=(0.01, 0.1), DDIM=(0.1, 0.3), ToMe=(-0.2, -0.1), **dear) == (
+        "At equal cost 2 of 4 come nearer to the finished picture than UNIFORM, first DDIM, 1 stay farther off; "
+        "OURS cannot be told from it"
+    )
+    assert told(OURS=(-0.3, -0.2), **dear).endswith("0 of 1 come nearer to the finished picture than UNIFORM, 1 stay "
+                                                    "farther off; OURS stays farther off")  # fmt: skip
+    assert told(OURS=(0.2, 0.3), **dear).endswith("OURS comes nearer too")
+
+
 def combined_rows() -> pl.DataFrame:
     """Two prompts of two seeds: OURS above UNIFORM with UniPC, below it without; ToMe dearer and worse than both."""
     near = {"OURS + plain": 0.10, "UNIFORM + plain": 0.08, "OURS + UniPC": 0.02, "UNIFORM + UniPC": 0.05,
@@ -53,7 +76,7 @@ def test_a_combinations_gain_is_paired_with_uniform_of_the_same_sampler_and_shar
 
 def test_the_verdict_on_combinations_counts_what_is_sure():
     said = table2.front_finding(table2.combinations(combined_rows()))
-    assert said == "UniPC holds the front; OURS beats UNIFORM in 1 of 3 pairs and loses in 1"
+    assert said == "By their means UniPC holds the front; OURS beats UNIFORM in 1 of 3 pairs and loses in 1"
 
 
 def test_table_2_and_the_combinations_share_a_file_and_not_a_row():

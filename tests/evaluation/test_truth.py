@@ -68,11 +68,25 @@ def test_the_title_names_what_is_settled_first_and_last():
     assert truth.verdicts_title(frame) == "First settled: colors, by 5 steps; last: number, by 17"
 
 
-def test_the_title_names_the_faster_clock(tables):
-    needed = truth.steps_needed(truth.judged(*tables))
-    assert truth.clocks_title(needed).startswith("Half of the pictures show what was asked by 5 steps")
-    slow = needed.rename({"right": "alike", "alike": "right"})
-    assert truth.clocks_title(slow).startswith("Half of the pictures are like their own end by 5 steps")
+def test_verdicts_that_settle_together_have_no_first_and_last():
+    rows = [("ground", 1, 0.5), ("ground", 5, 0.5), ("number", 1, 0.6), ("number", 5, 0.6)]
+    frame = pl.DataFrame(rows, schema=["verdict", "steps", "value"], orient="row")
+    assert truth.verdicts_title(frame) == "All are settled by 1 step: ground, number"
+
+
+def test_the_title_names_the_faster_clock_only_where_it_is_surely_ahead():
+    def told(right: int, alike: int, share: float) -> str:
+        prompts = pl.DataFrame({"prompt_id": range(40)})
+        sooner = pl.col("prompt_id") < 40 * share
+        return truth.clocks_title(prompts.with_columns(
+            right=pl.when(sooner).then(right).otherwise(alike).cast(pl.UInt16),
+            alike=pl.when(sooner).then(alike).otherwise(right).cast(pl.UInt16),
+        ))  # fmt: skip
+
+    assert told(5, 17, 0.9).startswith("Pictures show what was asked (half by 5 steps) before they")
+    assert told(17, 5, 0.9).startswith("Pictures are like their own end (half by 5) before they")
+    assert told(5, 17, 0.5).startswith("Neither clock is surely ahead")
+    assert told(9, 9, 0.9).startswith("Neither clock is surely ahead: what was asked is shown in half by 9 steps")
 
 
 def test_what_d_sim_calls_unfinished_may_be_right(tables):
@@ -81,6 +95,7 @@ def test_what_d_sim_calls_unfinished_may_be_right(tables):
     assert at["unfinished"] == 0.75 and at["value"] == 0.75  # prompt 0: one of one; prompt 1: one of two
     assert at["in_the_end"] == pytest.approx(2 / 3)
     assert found["steps"].to_list() == [1, 5, 17]  # at the last step count nothing is unfinished
+    assert truth.unfinished_finding(found).startswith("At 17 steps D-SIM calls 50% of the pictures unfinished; ")
 
 
 def test_clip_scores_are_means_over_prompts_and_a_table_without_verdicts_is_named(tables):

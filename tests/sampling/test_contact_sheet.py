@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bfkit.sampling.contact_sheet import FRAME, GAP, LINE, SCALE, contact_sheet, ladders
 
@@ -48,3 +49,14 @@ def test_ladders_put_each_prompt_above_its_pictures_and_frame_t_star():
     sheet = ladders([("a wall", [1, 5, 9], 5, pictures), ("a park", [1, 5, 9], 9, pictures)], side=40)
     frame = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
     assert (frame == tuple(int(FRAME[i : i + 2], 16) for i in (1, 3, 5))).all(axis=1).sum() > 100
+
+
+def test_what_stands_beside_a_ladder_is_at_its_right_and_nothing_covers_it():
+    pictures = torch.zeros(2, 3, 8, 8)
+    rows = [("a wall", [1, 5], 5, pictures), ("a park", [1, 2, 9], 9, torch.zeros(3, 3, 8, 8))]
+    plain = ladders(rows, side=40)
+    curves = [Image.new("RGB", (50, height), (0, 0, 255)) for height in (30, 400)]
+    sheet = ladders(rows, side=40, beside=curves)
+    assert sheet.width == plain.width + 50 and sheet.height > plain.height, "a tall one makes its row taller"
+    blue = (np.asarray(sheet) == (0, 0, 255)).all(axis=2)
+    assert blue.sum() == 50 * 430 and not blue[:, : plain.width].any()

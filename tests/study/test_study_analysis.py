@@ -1,6 +1,7 @@
 """The analysis against independent computations, and against observers whose sensitivity is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from study_helpers import pictures
 
 from bfkit import charts, study
 from bfkit.charts.study import STUDY_COLORS
-from bfkit.study.analysis import counts
+from bfkit.study.analysis import Interval, counts
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +208,7 @@ def test_figure_9_counts_every_participant_and_marks_chance_and_one_jnd(rows, re
     data = [row for frame in spec["datasets"].values() for row in frame]
     assert sum(row["participants"] for row in data if "participants" in row) == 50
     assert {row["text"]: row["at"] for row in data if "text" in row} == {"chance": 50, "-1 JND": 25, "+1 JND": 75}
-    assert "simulated" in spec["title"]["text"]
+    assert "simulated" in " ".join(spec["title"]["text"])
     green, violet = (STUDY_COLORS[name] for name in ("similar", "reference"))
     assert green in json.dumps(spec) and violet in json.dumps(spec)
 
@@ -227,3 +228,15 @@ def test_time_on_trial_follows_the_place_in_the_order(rows):
     times = study.time_on_trial(slow)
     assert times["place"].to_list() == list(range(1, 41)) and times["median"].is_sorted()
     assert (times["low"] <= times["median"]).all() and (times["median"] <= times["high"]).all()
+
+
+def test_the_line_on_shares_says_within_one_jnd_only_where_the_interval_is(rows, reference_rows):
+    found = study.analyse(pl.concat([rows, reference_rows]))
+    said = study.shares_finding(found)
+    assert f"{found[0].share.value:.1%} [" in said and "against UNIFORM, within one JND; in " in said
+    far = replace(found[0], share=Interval(0.9, 0.8, 0.95))
+    open_ = replace(found[1], share=Interval(0.3, 0.2, 0.4))
+    assert study.shares_finding([far, open_]).endswith(
+        "90.0% [80.0%, 95.0%] against UNIFORM, more than one JND; in 30.0% [20.0%, 40.0%] against REFERENCE, "
+        "it is open whether within one JND"
+    )
