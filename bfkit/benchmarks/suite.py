@@ -34,6 +34,7 @@ from bfkit.report.artifacts import to_markdown
 from bfkit.sampling import generate
 from bfkit.sampling.conditioning import embed
 from bfkit.sampling.counting import counting
+from bfkit.sampling.looked import go_on, look_at
 
 from . import sd2_gpu, tf32
 from .queries import queries
@@ -165,6 +166,27 @@ def prediction(device: torch.device = CPU, count: int = 256) -> dict[str, Any]:
     return {"what": "predicting steps", "plain": "one prompt at a time", "size": f"{count} prompts", **pair}
 
 
+def look(device: torch.device = CPU, count: int = 8, steps: int = 17, repeats: int = 5) -> dict[str, Any]:
+    """Pictures looked at, read if the advisor can, and gone on with; and the same pictures drawn without a look."""
+    profile, advisor = get_profile("mini"), StepAdvisor.from_pretrained("mini", device)
+    pipe, texts, read = load_pipeline(profile, device), list(mini_captions(count)), advisor.picture_predictor
+    conditioning = embed(pipe, profile, texts, [0] * count)
+
+    def ours() -> torch.Tensor:
+        looked = look_at(pipe, profile, conditioning)
+        if read is not None:
+            read(advisor.clip.embed_texts(texts).cpu().numpy(), looked.features.half().float().numpy())
+        return go_on(pipe, profile, looked, steps)
+
+    def plain() -> torch.Tensor:
+        return generate.sample(pipe, profile, conditioning, steps)
+
+    torch.testing.assert_close(ours(), plain(), atol=1e-4, rtol=0)
+    pair = side_by_side(ours, plain, repeats, device)
+    return {"what": "a look at each picture", "plain": "no look",
+            "size": f"{count} miniature pictures of {steps} steps", **pair}  # fmt: skip
+
+
 def kept_pictures(device: torch.device = CPU, count: int = 4) -> dict[str, Any]:
     """A part of a data set measured with its pictures kept as files, and without."""
     profile = get_profile("mini")
@@ -216,5 +238,5 @@ def run(out: Path, device: torch.device = CPU) -> pl.DataFrame:
     return pairs
 
 
-ON_DEVICE = (generation, d_sim, prediction, kept_pictures)
+ON_DEVICE = (generation, d_sim, prediction, look, kept_pictures)
 ON_CPU = (pixels, selection, queries)

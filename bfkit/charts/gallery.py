@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from .theme import COLORS, DASHES, INK, LABELS, log_steps
+from .theme import COLORS, DASHES, INK, LABELS, Layers, log_steps
 
 
 def score_curves(
     curves: Mapping[str, np.ndarray], t_star: int, drawn: Sequence[int] = (), wide: int = 172, high: int = 82
-) -> alt.LayerChart:
+) -> Layers:
     """A prompt's three curves (T,) on one axis from 0 to 1, its t* as a line, and a tick under each count drawn."""
     last = len(next(iter(curves.values())))
     steps = np.arange(1, last + 1)

@@ -47,8 +47,8 @@ def _rules_row(frame: pl.DataFrame, value: str, value_title: str, named: bool) -
             layers.append(band.encode(alt.Y(f"{value}_low:Q", **up), alt.Y2(f"{value}_high:Q")))
             layers.append(base.mark_circle(size=30, opacity=1, color=ink).encode(alt.Y(f"{value}:Q", **up)))
         layers.append(alt.Chart(part).mark_line().encode(across, alt.Y(f"{value}:Q", **up), color, dash))
-        said = {"subtitle": "none saves more than the price: by construction"} if source == MEASURED else {}
-        heading = alt.TitleParams(f"{source} curves" if named else "", fontSize=12, **(said if named else {}))
+        said = "none saves more than the price: by construction" if named and source == MEASURED else alt.Undefined
+        heading = alt.TitleParams(f"{source} curves" if named else "", fontSize=12, subtitle=said)
         panels.append(alt.layer(*layers).properties(title=heading, width=230, height=190))
     return alt.hconcat(*panels, spacing=16, bounds="flush")
 

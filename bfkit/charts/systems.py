@@ -47,9 +47,8 @@ def times(timed: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     means = means.with_columns(text=pl.Series(told), low=pl.col("mean") - spread, high=pl.col("mean") + spread)
     top = max(timed.select(pl.col("seconds").max()).item(), means.select(pl.col("high").max()).item()) * 1.15
     up = alt.Y("seconds:Q", title="seconds a picture", scale=alt.Scale(domain=[0, top], nice=False))
-    across = alt.X(
-        "steps:Q", title="denoising steps", scale=alt.Scale(domain=[0, 1.65 * means["steps"].max()], nice=False)
-    )
+    edge = 1.65 * means.select(pl.col("steps").max()).item()  # with room for the names
+    across = alt.X("steps:Q", title="denoising steps", scale=alt.Scale(domain=[0, edge], nice=False))
     color = alt.Color("system:N", legend=None, scale=alt.Scale(domain=means["system"].to_list(), range=SERIES[:2]))
     dots = alt.Chart(timed).mark_circle(size=36, opacity=0.45).encode(across, up, color)
     base = alt.Chart(means).encode(across)

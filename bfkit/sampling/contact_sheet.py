@@ -75,13 +75,16 @@ def ladders(
     for _, steps, t_star, pictures in rows:
         captions = [f"t* = {n} steps" if n == t_star else f"{n} step{'s' * (n != 1)}" for n in steps]
         strips.append(contact_sheet(pictures, captions, len(steps), side, marked=[list(steps).index(t_star)]))
-    head, edge = (LINE + 6) * SCALE, max(strip.width for strip in strips)
+    edge = max(strip.width for strip in strips)
+    titles = [_wrap(f"“{prompt}”", font, edge - 2 * GAP * SCALE) for prompt, *_ in rows]
+    heads = [(LINE * len(title) + 6) * SCALE for title in titles]
     others = [*beside, *[Image.new("RGB", (0, 0))] * (len(rows) - len(beside))]
-    heights = [max(strip.height + head, other.height) for strip, other in zip(strips, others, strict=True)]
+    heights = [max(a.height + head, b.height) for a, head, b in zip(strips, heads, others, strict=True)]
     sheet = Image.new("RGB", (edge + max(other.width for other in others), sum(heights)), "white")
     pen, top = ImageDraw.Draw(sheet), 0
-    for (prompt, *_), strip, other, height in zip(rows, strips, others, heights, strict=True):
-        pen.text((GAP * SCALE, top + 8), f"“{prompt}”", fill=INK, font=font)
+    for title, head, strip, other, height in zip(titles, heads, strips, others, heights, strict=True):
+        for number, text in enumerate(title):
+            pen.text((GAP * SCALE, top + 8 + number * LINE * SCALE), text, fill=INK, font=font)
         sheet.paste(strip, (0, top + head))
         if other.width:
             sheet.paste(other, (edge, top + (height - other.height) // 2))

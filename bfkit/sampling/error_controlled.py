@@ -22,8 +22,9 @@ from .hooks import DoesNotApply
 from .samplers import sampling_by
 
 NAME = "Error-controlled"
-SCALE = 250.0  # times steps to the power of -3 is the tolerance, so that about as many evaluations are made as asked for
-SAFETY, PROPORTIONAL, INTEGRAL = 0.9, 0.4, 0.7  # of the controller; the latter two are divided by the error's order
+SCALE = 150.0  # over steps³ is the tolerance, so that about as many evaluations are made as asked for
+ACCEPTED = 1.8  # times the tolerance: a step that is a little too long is not worth another evaluation
+SAFETY, PROPORTIONAL, INTEGRAL = 0.8, 0.2, 1.0  # of the controller; the latter two are divided by the error's order
 SHRINKS, GROWS = 0.2, 3.0  # a step, at most
 SHORTEST = 1 / 500  # of the whole way: such a step is taken whatever its error
 
@@ -66,7 +67,9 @@ class Walk:
         better = self._moved(old, slope)
         apart = (better - self.guess).square().mean().sqrt().item()
         error = max(apart / math.hypot(1, self.sigma) / self.tolerance, 1e-9)
-        if error > 1 and self.tried > self.shortest * 1.001:  # what is no number is taken: others will tell of it
+        if (
+            error > ACCEPTED and self.tried > self.shortest * 1.001
+        ):  # what is no number is taken: others will tell of it
             self.rejected += 1
             self.step = self.tried * max(SHRINKS, min(SAFETY, SAFETY * error ** (-1 / order)))
             return

@@ -32,11 +32,13 @@ def held_out_plans(
     """The steps of ``count`` held-out prompts of a score table under OURS, UNIFORM and REFERENCE.
 
     UNIFORM spends what OURS spends over all held-out prompts. The prompts are drawn at random, or with ``telling``
-    those whose measured D-SIM differs most between OURS' and UNIFORM's steps, the most first: there is something to be
-    seen in them, and what people answer about them says nothing of other prompts. ValueError for more prompts than
-    there are.
+    those whose measured D-SIM of this seed differs most between OURS' and UNIFORM's steps, the most first (of all
+    seeds' mean where the seed was not measured): there is something to be seen in them, and what people answer about
+    them says nothing of other prompts. ValueError for more prompts than there are.
     """
-    texts, measured = dense_curves(split_by_prompt(table)[1])
+    held_out = split_by_prompt(table)[1]
+    drawn_ones = held_out.filter(pl.col("seed") == seed)
+    texts, measured = dense_curves(drawn_ones if len(drawn_ones) else held_out)
     if count > len(texts):
         raise ValueError(f"{count} prompts asked for, {len(texts)} are held out: ask for fewer, or measure more")
     ours = advisor.steps(texts)["steps"].to_numpy().astype(int)

@@ -29,6 +29,7 @@ def test_the_ratio_is_of_pairs_called_in_turn():
     found = suite.side_by_side(ours, plain, repeats=3)
     assert calls == ["ours", "plain"] * 4, "a warm-up and three counted pairs"
     assert found["least"] <= found["ratio"] <= found["most"]
+    assert found["least"] <= found["fastest"] <= found["most"]
     assert found["ours_seconds"] >= 0.005
     assert found["plain_seconds"] >= 0.02
     assert found["ratio"] > 1
@@ -41,8 +42,9 @@ def test_the_ratio_is_of_pairs_called_in_turn():
         (lambda: suite.pixels(count=2, size=48), "2 pictures of 48 x 48"),
         (lambda: next(suite.selection(count=300, clusters=60, timed=30)), "300 x 512 rows"),
         (lambda: suite.prediction(count=8), "8 prompts"),
+        (lambda: suite.look(count=1, steps=2, repeats=1), "1 miniature pictures of 2 steps"),
     ],
-    ids=["generation", "l_snr", "selection", "prediction"],
+    ids=["generation", "l_snr", "selection", "prediction", "look"],
 )
 def test_a_pair_names_what_was_measured_and_how_large_it_was(measure, size):
     found = measure()

@@ -168,6 +168,18 @@ def test_a_system_measured_against_its_very_picture_is_perfect(lab, plans, pairs
     assert frame["i_clip"].min() > 1 - 1e-5
 
 
+def test_an_error_controlled_picture_is_drawn_alone_and_costs_what_it_took(lab, plans, pairs, targets):
+    plan = replace(plans["Error-controlled"], steps=dict.fromkeys(STEPS, 3), reference_steps=0)
+    rows = measure(lab, plan, pairs[:3], targets)
+    each = plan.cost.tflops(1)
+    assert rows["steps"].to_list() == rows["evals"].to_list() and rows["steps"].min() >= 2
+    assert rows["tflops"].to_list() == pytest.approx([each * count for count in rows["evals"]])
+    with SYSTEMS["Error-controlled"](lab.pipe):
+        alone = generate(lab.pipe, [pairs[1][1]], 3, profile=lab.profile, seeds=[pairs[1][2]], batch=1)
+    expected = lab.scorer.score(alone, targets[[1]])["d_sim"].item()
+    assert rows["d_sim"][1] == pytest.approx(expected, abs=2e-4)
+
+
 def test_a_compiled_denoiser_draws_for_those_that_leave_its_steps_alone(lab, plans, pairs, targets):
     calls, unet = [], lab.pipe.unet
 

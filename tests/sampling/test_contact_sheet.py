@@ -51,6 +51,15 @@ def test_ladders_put_each_prompt_above_its_pictures_and_frame_t_star():
     assert (frame == tuple(int(FRAME[i : i + 2], 16) for i in (1, 3, 5))).all(axis=1).sum() > 100
 
 
+def test_a_long_prompt_above_a_ladder_is_broken_into_lines():
+    pictures = torch.zeros(2, 3, 8, 8)
+    short = ladders([("a wall", [1, 5], 5, pictures)], side=40)
+    long = ladders([("a wall with a very long story that nobody will ever read to the end", [1, 5], 5, pictures)], 40)
+    assert long.height > short.height and long.width == short.width
+    words = np.asarray(long.convert("L"))[: long.height - short.height, -GAP * SCALE :]
+    assert (words == 255).all(), "no word runs over the edge"
+
+
 def test_what_stands_beside_a_ladder_is_at_its_right_and_nothing_covers_it():
     pictures = torch.zeros(2, 3, 8, 8)
     rows = [("a wall", [1, 5], 5, pictures), ("a park", [1, 2, 9], 9, torch.zeros(3, 3, 8, 8))]
