@@ -28,16 +28,17 @@ FIRST = "run `make reproduce` first, then `make book`"
 def read_report(report: Path) -> dict[str, Any]:
     """A report's manifest, if its executed lessons are there and those of today; else SystemExit says what to do."""
     noted = report / "manifest.json"
-    manifest = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {"runs": {}}
-    lacking, stale = [], []
-    for lesson in choose():
-        run = manifest["runs"].get(lesson.stem)
-        if not (report / "notebooks" / lesson.name).is_file():
-            lacking.append(lesson.stem)
-        elif run is None or run["source"] != digest(lesson):
-            stale.append(lesson.stem)
-    if len(lacking) == len(choose()) or (lacking and manifest["profile"] == "mini"):
+    manifest = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {"profile": "mini", "runs": {}}
+    there = {lesson: (report / "notebooks" / lesson.name).is_file() for lesson in choose()}
+    lacking = [lesson.stem for lesson, found in there.items() if not found]
+    if manifest["profile"] != "mini" and any(there.values()):
+        lacking = []  # what another profile has no table for is left out
+    if not (report / "explorer.html").is_file():
+        lacking.append("explorer")
+    if lacking:
         raise SystemExit(f"{report} has no executed {', '.join(lacking)}: {FIRST}")
+    runs = manifest["runs"]
+    stale = [one.stem for one, found in there.items() if found and runs.get(one.stem, {}).get("source") != digest(one)]
     if stale:
         raise SystemExit(f"changed since they were executed into {report}: {', '.join(stale)}: {FIRST}")
     return manifest
@@ -58,9 +59,13 @@ def gather(report: Path, manifest: dict[str, Any], pages: Path) -> None:
     (source / "lessons" / "index.md").write_text(lessons_page(lessons), encoding="utf-8")
     write_reference(source / "reference")
     figures = [file for entry in manifest["artifacts"] if entry["kind"] == "figure" for file in entry["files"]]
-    for file in [*figures, "explorer.html"]:
-        if not file.endswith(".png") and (report / file).is_file():
+    for file in figures:
+        if not file.endswith(".png"):
             shutil.copyfile(report / file, source / "extra" / file)
+    shutil.copyfile(report / "explorer.html", source / "extra" / "touch.html")  # explorer.html is the page around it
+    for page in source.glob("*.md"):  # their links to lessons are those of the repository
+        text = page.read_text(encoding="utf-8").replace("](../notebooks)", "](lessons/index.md)")
+        page.write_text(text.replace("](../notebooks/", "](lessons/"), encoding="utf-8")
 
 
 def main(report: Path = DOCS.parent / "reports", pages: Path = PAGES) -> Path:
@@ -72,7 +77,8 @@ def main(report: Path = DOCS.parent / "reports", pages: Path = PAGES) -> Path:
             print(f"{name} stopped in {run['failure']}: the book has what was there until then")
     gather(report, manifest, pages)
     built = pages / "html"
-    if build_main(["-W", "--keep-going", "-q", "-b", "html", "-d", str(pages / "read"), *map(str, (pages / "source", built))]):
+    settings = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(pages / "read")]
+    if build_main([*settings, str(pages / "source"), str(built)]):
         raise SystemExit("Sphinx warned, see above: the book was not written")
     book = report / "book"
     shutil.rmtree(book, ignore_errors=True)

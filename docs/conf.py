@@ -2,6 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
 
 import bfkit
 
@@ -41,10 +44,14 @@ html_css_files = ["book.css"]
 html_extra_path = ["extra"]  # the report's figures and its explorer
 html_copy_source = False
 html_show_sphinx = False
+html_sidebars = {
+    name: [] for name in ("explorer", "glossary", "teaching", "installing", "clusters", "architecture", "bibliography")
+}  # pages without sections of their own
 html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 9,
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
@@ -52,3 +59,13 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+
+
+def setup(app: Sphinx) -> None:
+    """Write ``...`` for a field's factory, which autodoc shows as ``<factory>`` and then cannot read."""
+    app.connect("autodoc-process-signature", _without_factories)
+
+
+def _without_factories(*call: Any) -> tuple[str | None, str | None]:
+    arguments, result = call[-2:]
+    return (arguments and arguments.replace("<factory>", "...")), result

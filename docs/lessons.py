@@ -10,7 +10,10 @@ from nbformat import NotebookNode, v4
 FIGURE = re.compile(r'report\.figure\(\s*"(\w+)"')
 TITLE = re.compile(r'aria-label="Title text \'(.*?)\'"', re.DOTALL)
 STYLE = re.compile(r"<style.*?</style>", re.DOTALL)  # a table's own: the book dresses all tables alike
-FOLDED = {"parameters": "hide-input", "solution": "hide-input"}  # cells to open, by their tags
+HIDDEN = {  # cells to be opened, by their tag: how much of them is folded away, and what the fold says
+    "parameters": ("hide-input", "Show the parameters"),
+    "solution": ("hide-cell", "Show a solution"),
+}
 
 
 def lesson_page(notebook: NotebookNode, name: str, manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -33,17 +36,16 @@ def lesson_page(notebook: NotebookNode, name: str, manifest: Mapping[str, Any]) 
 
 
 def lessons_page(lessons: Mapping[str, dict[str, str]]) -> str:
-    """Markdown: the table of lessons, each with its minutes, what comes before it and what one can do after it."""
-    rows = [
-        f"| [{facts['title']}]({name}.ipynb) | {facts['minutes']} | {facts['before']} | {facts['goals']} |"
-        for name, facts in lessons.items()
-    ]
-    listed = "\n".join(lessons)
+    """Markdown: the list of lessons, each with its minutes, what comes before it and what one can do after it."""
+    told = []
+    for name, facts in lessons.items():
+        minutes = f", {facts['minutes']} minutes" if facts["minutes"] else ""
+        before = f", after {facts['before']}" if facts["before"] else ""
+        told.append(f"[{facts['title']}]({name}.ipynb){minutes}{before}\n: After it you can {facts['goals']}.\n")
+    listed, said = "\n".join(lessons), "\n".join(told)
     return (
         "# Lessons\n\nEach is a notebook that was run to make this book; `make lab` opens it for you to change.\n\n"
-        "| lesson | minutes | before it | after it you can |\n| --- | --: | --- | --- |\n"
-        + "\n".join(rows)
-        + f"\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
+        f"{said}\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
     )
 
 
@@ -67,7 +69,9 @@ def _of_papermill(cell: NotebookNode) -> bool:
 
 def _dress(cell: NotebookNode, entries: Mapping[str, dict]) -> None:
     """Give a code cell's outputs what a page needs that a notebook does not."""
-    cell.metadata["tags"] = [FOLDED.get(tag, tag) for tag in cell.metadata.get("tags", ())]
+    tags = cell.metadata.get("tags", [])
+    for tag in HIDDEN.keys() & set(tags):
+        cell.metadata.update(tags=[*tags, HIDDEN[tag][0]], mystnb={"code_prompt_show": HIDDEN[tag][1]})
     names = FIGURE.findall(cell.source)
     entry = entries.get(names[-1]) if names else None
     for output in cell.outputs:
@@ -78,8 +82,8 @@ def _dress(cell: NotebookNode, entries: Mapping[str, dict]) -> None:
         elif picture is not None:
             title = TITLE.search(picture)
             alt = html.unescape(title[1]) if title else "The pictures that the code above draws."
-            cell.metadata["mystnb"] = {"image": {"alt": alt}}
-        elif "text/html" in data:
+            cell.metadata["mystnb"] = {**cell.metadata.get("mystnb", {}), "image": {"alt": alt}}
+        elif "<table" in data.get("text/html", ""):
             table = STYLE.sub("", data["text/html"])
             output.data = NotebookNode({"text/html": f'<div class="scroll" tabindex="0" role="region" '
                                                      f'aria-label="Table">{table}</div>'})  # fmt: skip
@@ -92,6 +96,6 @@ def figure(entry: Mapping[str, Any]) -> str:
     alt, caption = (html.escape(text) for text in (entry.get("alt") or entry["caption"], entry["caption"]))
     narrow = f'<source media="(max-width: 640px)" srcset="{files["narrow"]}">' if "narrow" in files else ""
     return (
-        f'<figure id="{entry["name"]}"><a href="{shown}"><picture>{narrow}<img src="{shown}" alt="{alt}" loading="lazy">'
-        f"</picture></a><figcaption>{caption}</figcaption></figure>"
+        f'<figure id="{entry["name"]}"><a href="{shown}"><picture>{narrow}'
+        f'<img src="{shown}" alt="{alt}" loading="lazy"></picture></a><figcaption>{caption}</figcaption></figure>'
     )

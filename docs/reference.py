@@ -39,7 +39,9 @@ def write_reference(folder: Path) -> None:
 
 
 def _page(title: str, text: str, modules: list[str]) -> str:
-    sections = [f"## {name.removeprefix('bfkit.')}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in modules]
+    sections = [
+        f"## {name.removeprefix('bfkit.')}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in modules
+    ]
     return f"# {title}\n\n{text}\n\n" + "\n".join(sections)
 
 
