@@ -82,7 +82,7 @@ def main(report: Path = DOCS.parent / "reports", pages: Path = PAGES) -> Path:
         raise SystemExit("Sphinx warned, see above: the book was not written")
     book = report / "book"
     shutil.rmtree(book, ignore_errors=True)
-    shutil.copytree(built, book, ignore=shutil.ignore_patterns(".buildinfo", "objects.inv"))
+    shutil.copytree(built, book, ignore=shutil.ignore_patterns(".buildinfo", "objects.inv", "webpack-macros.html"))
     write_page(report, manifest)  # its links lead to the book now
     print(f"open {book / 'index.html'}")
     return book / "index.html"

@@ -31,7 +31,6 @@ bibtex_default_style = "unsrt"
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-python_maximum_signature_line_length = 80
 add_module_names = False
 toc_object_entries = False
 
@@ -44,13 +43,11 @@ html_css_files = ["book.css"]
 html_extra_path = ["extra"]  # the report's figures and its explorer
 html_copy_source = False
 html_show_sphinx = False
-html_sidebars = {
-    name: [] for name in ("explorer", "glossary", "teaching", "installing", "clusters", "architecture", "bibliography")
-}  # pages without sections of their own
+html_sidebars = {"*": []}  # pages that are no part of a list
 html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
-    "header_links_before_dropdown": 9,
+    "header_links_before_dropdown": 7,
     "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": [],

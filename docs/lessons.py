@@ -77,16 +77,18 @@ def _dress(cell: NotebookNode, entries: Mapping[str, dict]) -> None:
     for output in cell.outputs:
         data = output.get("data", {})
         picture = next((data[kind] for kind in ("image/svg+xml", "image/png") if kind in data), None)
-        if picture is not None and entry:
+        if "<table" in data.get("text/html", ""):
+            table = STYLE.sub("", data["text/html"])
+            framed = f'<div class="scroll" tabindex="0" role="region" aria-label="Table">{table}</div>'
+            output.data = NotebookNode({"text/html": framed})
+        elif "text/html" in data or picture is None:
+            continue
+        elif entry:
             output.data = NotebookNode({"text/html": figure(entry)})
-        elif picture is not None:
+        else:
             title = TITLE.search(picture)
             alt = html.unescape(title[1]) if title else "The pictures that the code above draws."
             cell.metadata["mystnb"] = {**cell.metadata.get("mystnb", {}), "image": {"alt": alt}}
-        elif "<table" in data.get("text/html", ""):
-            table = STYLE.sub("", data["text/html"])
-            output.data = NotebookNode({"text/html": f'<div class="scroll" tabindex="0" role="region" '
-                                                     f'aria-label="Table">{table}</div>'})  # fmt: skip
 
 
 def figure(entry: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
-"""The course book: what its pages are made of, and, built whole, every link, its looks on a telephone, its accessibility."""
+"""The course book: what its pages are made of; and built whole, its links, telephones and screen readers."""
 
 import doctest
 import json
 import re
 import shutil
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 EXECUTED = "13_numbers"  # for the whole book one lesson is run, the one that needs no model
 
 
-# --- pages ------------------------------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_equation_becomes_mathml_with_its_number_and_what_cannot_is_named():
@@ -47,8 +48,8 @@ def test_the_glossary_has_every_name_that_the_house_uses():
 
 
 def lesson(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    title = "# 06 · Where to stop\n\n**Minutes** 20 · **Before** [04 scores](04_scores.ipynb)\n\n**After this notebook you can**\n"
-    title += "- read Eq. 7 off a curve\n  with a ruler;\n- choose weights."
+    title = "# 06 · Where to stop\n\n**Minutes** 20 · **Before** [04 scores](04_scores.ipynb)\n\n"
+    title += "**After this notebook you can**\n- read Eq. 7 off a curve\n  with a ruler;\n- choose weights."
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(title), *cells])
 
 
@@ -59,7 +60,8 @@ def code(source: str, tag: str = "", **data: str) -> nbformat.NotebookNode:
 
 NOTED = {
     "runs": {"06_plateau": {"failure": None}},
-    "artifacts": [{"kind": "figure", "name": "fig03", "notebook": "06_plateau", "caption": "Curves & t*.", "alt": "Three <b>",
+    "artifacts": [{"kind": "figure", "name": "fig03", "notebook": "06_plateau", "caption": "Curves & t*.",
+                   "alt": "Three <b>",
                    "files": {"figures/fig03.svg": "1", "figures/fig03.png": "2", "figures/fig03-narrow.svg": "3"}}],
 }  # fmt: skip
 
@@ -99,7 +101,7 @@ def test_the_list_of_lessons_is_read_off_the_lessons():
     assert "After it you can read Eq. 7 off a curve with a ruler; choose weights." in said
 
 
-# --- a report to make it of ---------------------------------------------------------------------------------------------
+# --- a report to make it of -----------------------------------------------------------------------------------------
 
 
 def pretend(report: Path) -> None:
@@ -117,9 +119,7 @@ def pretend(report: Path) -> None:
 
 
 def test_without_executed_lessons_of_today_one_sentence_says_what_to_run_first(tmp_path):
-    with pytest.raises(
-        SystemExit, match=r"has no executed 00_tour.*explorer: run `make reproduce` first, then `make book`$"
-    ):
+    with pytest.raises(SystemExit, match=r"has no executed 00_tour.*explorer: run `make reproduce` first, then"):
         book.main(tmp_path)
     pretend(tmp_path)
     assert book.read_report(tmp_path)["profile"] == "mini"
@@ -130,9 +130,7 @@ def test_without_executed_lessons_of_today_one_sentence_says_what_to_run_first(t
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     manifest["runs"]["05_predictor"]["source"] = "another"
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(
-        SystemExit, match=r"^changed since they were executed .*: 05_predictor: run `make reproduce` first"
-    ):
+    with pytest.raises(SystemExit, match=r"^changed since they were executed .*: 05_predictor: run"):
         book.main(tmp_path)
 
 
@@ -144,7 +142,7 @@ def test_slides_show_every_figure_of_the_report(tmp_path):
     assert [(figure.img["src"], figure.img["alt"]) for figure in shown] == [("figures/fig03.svg", "Three <b>")]
 
 
-# --- the whole book -------------------------------------------------------------------------------------------------------
+# --- the whole book -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +150,9 @@ def built(tmp_path_factory) -> Path:
     report = tmp_path_factory.mktemp("report")
     reproduce.run(PROFILES["mini"], report, only=[EXECUTED[:2]])
     pretend(report)
-    return book.main(report, tmp_path_factory.mktemp("pages")).parent
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # Sphinx's extensions use what its next release takes away
+        return book.main(report, tmp_path_factory.mktemp("pages")).parent
 
 
 @pytest.mark.slow
