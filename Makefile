@@ -9,7 +9,7 @@ TESTS := $(PYTEST) --dist worksteal tests bfkit
 NBVAL := $(PYTEST) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -W default
 SLOW_LESSONS := notebooks/12_gallery.ipynb notebooks/15_families.ipynb
 
-.PHONY: help reproduce test slow-lessons test-all lint architecture findings lab clean
+.PHONY: help reproduce book slides test slow-lessons test-all lint architecture findings lab clean
 
 help:       ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,12 @@ help:       ## show this list
 
 reproduce: $(VENV)  ## run the notebooks; figures and tables go to reports/
 	.venv/bin/bfkit reproduce
+
+book: $(VENV)       ## after reproduce: the lessons, glossary and reference as a book, reports/book/
+	.venv/bin/python docs/book.py
+
+slides: $(VENV)     ## after reproduce: its figures with their captions, to show in class, reports/slides.html
+	.venv/bin/python docs/slides.py
 
 test: $(VENV)       ## quick tests, then the notebooks but for the slow two
 	$(TESTS)

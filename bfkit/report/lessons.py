@@ -1,4 +1,4 @@
-"""A lesson, fitted to a profile, run headlessly and kept as a page."""
+"""A lesson, fitted to a profile, and run headlessly."""
 
 from pathlib import Path
 from typing import cast
@@ -9,7 +9,6 @@ from bfkit.profiles import Profile
 with extra("notebooks"):
     import nbformat
     import papermill
-    from nbconvert import HTMLExporter
 
 LEFT_OUT = {  # tables that a profile may have, by the tag of the cells that need them
     "networks": "Table 1 is left out, for want of its errors on these scores. `bfkit networks --profile {profile} "
@@ -41,12 +40,11 @@ def fitting(notebook: Path, profile: Profile) -> nbformat.NotebookNode:
 
 
 def run_lesson(notebook: Path, out: Path, settings: dict, profile: Profile) -> str | None:
-    """Run a notebook and keep it as a page; returns the cell that failed and how, if one did."""
-    executed, failure = out / "notebooks" / notebook.name, None
+    """Run a notebook and keep it executed, a page of the book to be; returns the cell that failed and how, if one did."""
     try:
         papermill.execute_notebook(
             fitting(notebook, profile),
-            executed,
+            out / "notebooks" / notebook.name,
             settings,
             cwd=notebook.parent,
             progress_bar=cast("bool", {"mininterval": 1.0}),  # its hint leaves out tqdm's options, which it takes
@@ -54,8 +52,5 @@ def run_lesson(notebook: Path, out: Path, settings: dict, profile: Profile) -> s
             extra_arguments=["--log-level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
-        failure = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-    page, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_filename(str(executed))
-    executed.with_suffix(".html").write_text(page, encoding="utf-8")
-    executed.unlink()
-    return failure
+        return f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+    return None

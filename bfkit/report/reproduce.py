@@ -196,7 +196,7 @@ def run(
                 "inputs": around["inputs"],
                 "key": key,
                 "seconds": round(time.perf_counter() - began, 1),
-                "pages": [f"notebooks/{name}.html"] if name in sources else ["explorer.html"],
+                "pages": [f"notebooks/{name}.ipynb"] if name in sources else ["explorer.html"],
                 "failure": failure,
             }
             note_run(out, manifest, name, noted)

@@ -90,7 +90,7 @@ def test_a_run_writes_figures_tables_a_page_and_where_each_came_from(notebooks, 
     assert len(pl.read_csv(out / "tables" / "00_first_rows.csv")) == 4
     text = page.read_text()
     assert "Bars of 00_first &amp; &lt;others&gt;" in text and "a &lt;b&gt; &amp; c" in text
-    for link in ("figures/00_first_bars.svg", "notebooks/01_second.html", "explorer.html"):
+    for link in ("figures/00_first_bars.svg", "notebooks/01_second.ipynb", "explorer.html"):
         assert link in text and (out / link).is_file()
     assert "miniature" in text and str(tmp_path) not in text + json.dumps(found)
 
@@ -205,7 +205,7 @@ def test_a_reader_finds_every_picture_and_page_and_moves_the_explorers_slider(no
         assert rows[0].text == "rows 3 2 00 first"
         links = [link.get_attribute("href") for link in browser.find_elements("css selector", "a[href]")]
         files = {Path(unquote(urlparse(link).path)) for link in links}
-        assert {path.name for path in files} >= {"explorer.html", "00_first.html", "manifest.json"}
+        assert {path.name for path in files} >= {"explorer.html", "00_first.ipynb", "manifest.json"}
         assert all(path.is_file() for path in files)
         browser.get((page.parent / "explorer.html").as_uri())
         before = browser.find_element("css selector", ".star b").text
@@ -264,7 +264,7 @@ def test_a_failing_notebook_is_named_and_what_it_and_the_others_reported_stays(n
     page = (tmp_path / "reports" / "index.html").read_text()
     assert "It stopped in cell 3: RuntimeError: the dog ate it" in page
     assert "01_second_rows" in page and "02_third_rows" in page
-    assert "the dog ate it" in (tmp_path / "reports" / "notebooks" / "01_second.html").read_text()
+    assert "the dog ate it" in (tmp_path / "reports" / "notebooks" / "01_second.ipynb").read_text()
 
 
 def test_a_report_without_a_folder_writes_nothing(tmp_path, monkeypatch):
@@ -405,7 +405,7 @@ def test_nothing_on_another_profiles_report_speaks_of_the_miniature(tmp_path, mo
     assert {name: run["hardware"] for name, run in runs.items()} == {
         name: [] if name in ("04_scores", "13_numbers") else [cpu] for name in runs
     }
-    texts = [path for path in out.rglob("*.*") if path.suffix in (".html", ".md", ".csv", ".json", ".svg")]
+    texts = [path for path in out.rglob("*.*") if path.suffix in (".html", ".ipynb", ".md", ".csv", ".json", ".svg")]
     assert len(texts) > 60
     assert [str(path) for path in texts if "miniature" in path.read_text(encoding="utf-8").lower()] == []
 
