@@ -1,7 +1,7 @@
 """Puts the exercises of ``bfkit/course/lessons`` into the lessons' notebooks: python docs/exercises.py [NN ...]
 
-A task is a cell that asks, the solution, the check, and perhaps a figure of the student's own. Where a lesson has a task's
-cells they are renewed in their place, each by its id, so that they may be moved; new ones come before the last cell.
+A task is a cell that asks, the solution, the check, and perhaps a figure of the student's own. Where a lesson has a
+task's cells they are renewed in their place, each by its id, so that they may be moved; new ones come before the last.
 """
 
 import ast

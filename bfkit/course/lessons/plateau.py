@@ -43,6 +43,24 @@ def _with(center=np.median, ddof=0, first=False, index=False, turn=True):
     return other
 
 
+def _steps(measured, lower_is_better=True):
+    return np.array([plateau(curve, paper.WEIGHTS["i_clip"], lower_is_better) for curve in measured["i_clip"]])
+
+
+def _at_ends(measured, lower_is_better=True):
+    return np.isin(_steps(measured, lower_is_better), [1, measured["i_clip"].shape[1]]).mean()
+
+
+_FIGURE = """own = task.own(plateau)  # yours once it is right, else the library's
+curves = advisor.curves(shown)
+yours = [
+    {"prompt": text, "metric": name, "steps": own(part["value"], paper.WEIGHTS[name], METRICS[name].lower_is_better)}
+    for (text, name), part in curves.group_by("prompt", "metric", maintain_order=True)
+]
+yours = pl.DataFrame(yours).pivot("metric", index="prompt", values="steps")
+yours = yours.with_columns(steps=pl.max_horizontal(list(METRICS)))
+charts.plateaus(curves, yours, sampled)"""
+
 TASKS = (
     Task(
         "plateau.plateau",
@@ -64,26 +82,31 @@ follows is drawn by your function once it is right.""",
             "I-CLIP not turned": (_with(turn=False), "the direction is turned round for a curve that rises (I-CLIP)"),
         },
         cases=_cases,
+        figure=_FIGURE,
     ),
     Task(
         "plateau.unturned",
         "the direction of I-CLIP",
-        """Take the first held-out prompt's measured I-CLIP curve, `measured["i_clip"][0]`, with the paper's weight,
-and forget that it rises: what does Eq. 7 answer now?""",
-        lambda measured: plateau(measured["i_clip"][0], paper.WEIGHTS["i_clip"]),
-        ("Your own `plateau`, with `lower_is_better` left as it is.", "The paper's weights stand in `paper.WEIGHTS`."),
+        """Forget that I-CLIP rises, and read Eq. 7 off its measured curves as they are, as `unturned` does. For
+which share of the held-out prompts is the answer one of the two ends, the first step or the last, and so of no use?""",
+        _at_ends,
+        (
+            "`unturned` holds a step for each prompt; the last step is the number of columns of the curves, "
+            "`profile.target_steps`.",
+            "`np.isin(unturned, [a, b])` is true where a step is one of the two.",
+        ),
         {
-            "turned over": (lambda measured: plateau(measured["i_clip"][0], paper.WEIGHTS["i_clip"], False),
-                            "this is the plateau of the curve turned over, the sensible one"),
-            "another metric": (lambda measured: plateau(measured["d_sim"][0], paper.WEIGHTS["d_sim"]),
-                               "this is D-SIM's plateau"),
-            "first above the line": (
-                lambda measured: 1 + int((measured["i_clip"][0] >= np.median(measured["i_clip"][0])
-                                          + paper.WEIGHTS["i_clip"] * measured["i_clip"][0].std()).argmax()),
-                "this is the first step above the line; Eq. 7 asks for the last"),
+            "turned over": (lambda measured: _at_ends(measured, False), "this is the share once I-CLIP is turned over"),
+            "the last only": (lambda measured: (_steps(measured) == measured["i_clip"].shape[1]).mean(),
+                              "these are the prompts at the last step alone; the first is an end, too"),
+            "the first only": (lambda measured: (_steps(measured) == 1).mean(),
+                               "these are the prompts at the first step alone; the last is an end, too"),
+            "the others": (lambda measured: 1 - _at_ends(measured), "these are the prompts that are *not* at an end"),
         },
-        code='unturned = plateau(measured["i_clip"][0], paper.WEIGHTS["i_clip"])',
+        code='unturned = np.array([own(curve, paper.WEIGHTS["i_clip"]) for curve in measured["i_clip"]])\n'
+        "ends = np.isin(unturned, [1, profile.target_steps]).mean()",
         given="measured",
+        tolerance=1e-3,
     ),
     Task(
         "plateau.decides",

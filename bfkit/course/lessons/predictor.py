@@ -66,6 +66,18 @@ def _by_points(errors):
     return set(rows.filter(rows["error"] < rows["error_right"])["metric"])
 
 
+_FIGURE = """own = task.own(forward)  # yours once it is right, else the library's
+shown = held_out["prompt"].unique(maintain_order=True).to_list()[:4]
+logits = own(network.network, advisor.clip.embed_texts(shown)).detach()
+scores = (network.low + (network.high - network.low) * logits.sigmoid()).cpu().numpy()
+yours = [
+    {"prompt": f"prompt {number}", "steps": step, "value": value}
+    for number, row in enumerate(scores.tolist())
+    for step, value in zip(advisor.predictors.settings.grid, row, strict=True)
+]
+print(*(f"prompt {number}: {text}" for number, text in enumerate(shown)), sep="\\n")
+charts.small_multiples(pl.DataFrame(yours), "prompt", "D-SIM of held-out prompts, as the forward above draws it")"""
+
 TASKS = (
     Task(
         "predictor.share",
@@ -105,6 +117,7 @@ drawn by your function once it is right.""",
             "a sigmoid": (lambda network, prompts: forward(network, prompts).sigmoid(), "the sigmoid comes later"),
         },
         cases=_cases,
+        figure=_FIGURE,
         tolerance=1e-4,
     ),
     Task(
