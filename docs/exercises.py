@@ -12,7 +12,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from bfkit import course
-from bfkit.course.task import Task
+from bfkit.course.checking import Task
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 HELP = "`task.hint()` and `task.solution()`, in a cell of your own, help."

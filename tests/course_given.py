@@ -9,7 +9,6 @@ import torch
 
 from bfkit import select_dissimilar
 from bfkit.course.lessons._bundled import held_out_curves
-from bfkit.evaluation.rule_comparison import compare_rules
 from bfkit.mini import world
 from bfkit.predictor.choice import Choice
 
@@ -18,12 +17,13 @@ from bfkit.predictor.choice import Choice
 def shuffled() -> tuple:
     rng = np.random.default_rng(1)
     rows = torch.as_tensor(rng.normal(size=(400, 5)))
-    return rows, select_dissimilar(rows), rng.permutation(400)
+    return rows, select_dissimilar(rows), np.random.default_rng(0).permutation(400)
 
 
 def fooled() -> tuple:
     torch.manual_seed(0)
     ladder = world.draw(world.sample_scenes(2, seed=5))
+    ladder[0] = torch.arange(64) % 2  # stripes, finer than noise and straight
     return torch.rand(ladder[-1:].shape), ladder
 
 
@@ -53,11 +53,22 @@ def relative() -> tuple:
     return (pl.DataFrame(rows, schema=("metric", "mean", "low", "high"), orient="row"),)
 
 
-@cache
 def rules() -> tuple:
-    curves = held_out_curves()[1]
-    halved = {name: (values + values[::-1]) / 2 for name, values in curves.items()}
-    return compare_rules(curves, {"predicted": halved, "measured": curves}, (6, 12)), (12, 6)
+    rows = [
+        {
+            "budget": budget,
+            "curves": curves,
+            "rule": rule,
+            "metric": metric,
+            "saved": saved * worth,
+            "loss": 0.5 / budget,
+        }
+        for budget in (6, 12)
+        for curves, worth in (("predicted", 1), ("measured", 3))
+        for rule, saved in (("price", 0.02), ("threshold", 0.01))
+        for metric in ("d_sim", "all")
+    ]
+    return pl.DataFrame(rows), (12, 6)
 
 
 CAPTIONS = ["a wall", "a blue heart", "a red heart", "a red heart", "a red heart"]
@@ -83,4 +94,4 @@ def unturned_curves() -> np.ndarray:
     flat_end = np.minimum(np.linspace(0.2, 1.8, 129), 1.0)
     rising = np.linspace(0.2, 1.0, 129)
     bump = 0.5 + 0.4 * np.exp(-(((np.arange(129) - 40) / 10) ** 2))
-    return np.stack([flat_end, flat_end, rising, bump, bump, bump, bump])
+    return np.stack([flat_end, rising, np.full(129, 0.5), bump, bump, bump, bump])

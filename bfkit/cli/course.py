@@ -23,7 +23,7 @@ def student(_: Profile, arguments: argparse.Namespace) -> None:
 
 def collect(_: Profile, arguments: argparse.Namespace) -> None:
     """Print a table of what students handed in, written by ``course.hand_in`` in their notebooks."""
-    from bfkit.course.hand_in import HONESTY, collect
+    from bfkit.course.handed_in import HONESTY, collect
 
     if arguments.table:
         check_target(arguments.table, "file")

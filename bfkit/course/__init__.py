@@ -3,8 +3,8 @@
 import importlib
 from pathlib import Path
 
-from .hand_in import hand_in as hand_in
-from .task import Task
+from .checking import Task
+from .handed_in import hand_in as hand_in
 
 LESSONS = tuple(sorted(path.stem for path in (Path(__file__).parent / "lessons").glob("[!_]*.py")))
 

@@ -20,7 +20,7 @@ EXERCISED = [
     ("solution", "dots"),
     [
         ("def f(x, y=2):\n    return x", "def f(x, y=2):\n    ..."),
-        ('def f(x):\n    """One.\n\n    Two.\n    """\n    y = x\n    return y', 'def f(x):\n    """One.\n\n    Two.\n    """\n    ...'),
+        ('def f(x):\n    """One.\n\n    Two."""\n    return x', 'def f(x):\n    """One.\n\n    Two."""\n    ...'),
         ("import numpy as np\n\ndef f(\n    x,\n):\n    return x", "import numpy as np\n\ndef f(\n    x,\n):\n    ..."),
         ("a = 1\nb = f(\n    a,\n    'é')  # steps", "a = 1\nb = ...  # steps"),
     ],

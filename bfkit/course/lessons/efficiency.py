@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bfkit.course.task import Task
+from bfkit.course.checking import Task
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.rules import steps_by_plateau, steps_by_uniform
 

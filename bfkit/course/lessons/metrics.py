@@ -2,7 +2,7 @@
 
 import torch
 
-from bfkit.course.task import Task
+from bfkit.course.checking import Task
 from bfkit.metrics.l_snr import L_SNR_VARIANTS, gaussian_blur, l_snr, luminance
 from bfkit.mini import world
 
@@ -86,8 +86,8 @@ picture, the last of the ladder? Give their names in a list.""",
         {
             "direction": (lambda noise, ladder: _fooled(noise, ladder, True),
                           "the direction is turned round: a lower L-SNR is meant to be the better one"),
-            "a blank picture": (lambda noise, ladder: _fooled(torch.zeros_like(noise), ladder),
-                                "these like a blank picture; noise is asked for"),
+            "the first picture": (lambda noise, ladder: _fooled(noise, ladder[:1]),
+                                  "this compares with the first of the ladder; the last one is finished"),
             "all": (lambda noise, ladder: set(L_SNR_VARIANTS), "not all of them: compare their numbers"),
         },
         code="noise = torch.rand(ladder[-1:].shape, generator=torch.Generator().manual_seed(0)).to(ladder)\n"

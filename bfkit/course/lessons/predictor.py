@@ -2,7 +2,7 @@
 
 import torch
 
-from bfkit.course.task import Task
+from bfkit.course.checking import Task
 from bfkit.predictor.networks import BiLSTM
 from bfkit.profiles import PredictorSettings
 

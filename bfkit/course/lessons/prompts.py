@@ -3,7 +3,7 @@
 import numpy as np
 
 from bfkit import paper
-from bfkit.course.task import Task
+from bfkit.course.checking import Task
 from bfkit.dataset.prompts import select_dissimilar
 
 from ._bundled import held_out_curves

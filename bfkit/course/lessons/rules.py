@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bfkit.course.task import Task
+from bfkit.course.checking import Task
 from bfkit.predictor.rules import loss
 
 from ._bundled import held_out_curves

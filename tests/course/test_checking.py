@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bfkit import course
-from bfkit.course.task import NOT_ATTEMPTED, NOT_YET, RIGHT, Task
+from bfkit.course.checking import NOT_ATTEMPTED, NOT_YET, RIGHT, Task
 
 NUMBER = Task("t.number", "a number", "", lambda: 12, ("h",), {}, code="answer = 12")
 SHARE = Task("t.share", "a share", "", lambda: 0.25, ("h",), {}, code="answer = 0.25", tolerance=1e-3)

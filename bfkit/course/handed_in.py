@@ -12,7 +12,7 @@ import polars as pl
 from bfkit import __version__
 from bfkit.files import write_file
 
-from .task import NOT_ATTEMPTED, RECORD, RIGHT, Result
+from .checking import NOT_ATTEMPTED, RECORD, RIGHT, Result
 
 HONESTY = "against nothing: anybody can write this file"
 
