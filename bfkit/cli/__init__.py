@@ -18,12 +18,12 @@ from .interruption import STOPPED
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    from . import data, doctor, draw, limits, quickstart, reports, study
+    from . import course, data, doctor, draw, limits, quickstart, reports, study
 
     parser = argparse.ArgumentParser(prog="bfkit", description="How many denoising steps does a prompt deserve?")
     parser.add_argument("--version", action="version", version=f"bfkit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (draw, data, limits, quickstart, reports, study, doctor):
+    for room in (draw, data, limits, quickstart, reports, study, course, doctor):
         room.add_commands(commands)
     return parser
 

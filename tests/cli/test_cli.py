@@ -176,7 +176,7 @@ COMPUTING = {
 
 
 def test_every_command_that_runs_a_network_does_so_on_a_device_of_ones_choice():
-    assert {*COMPUTING, "study", "ceiling"} == set(cli.build_parser()._subparsers._group_actions[0].choices)
+    assert {*COMPUTING, "study", "course", "ceiling"} == set(cli.build_parser()._subparsers._group_actions[0].choices)
 
 
 @pytest.mark.parametrize("command", COMPUTING)
