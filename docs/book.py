@@ -19,7 +19,8 @@ from lessons import lesson_page, lessons_page  # noqa: E402
 from reference import write_reference  # noqa: E402
 
 from bfkit.provenance import digest  # noqa: E402
-from bfkit.report.reproduce import choose, write_page  # noqa: E402
+from bfkit.report.page import write_page  # noqa: E402
+from bfkit.report.reproduce import choose  # noqa: E402
 
 PAGES = DOCS.parent / "build" / "book"  # gathered here
 FIRST = "run `make reproduce` first, then `make book`"
@@ -83,7 +84,7 @@ def main(report: Path = DOCS.parent / "reports", pages: Path = PAGES) -> Path:
     book = report / "book"
     shutil.rmtree(book, ignore_errors=True)
     shutil.copytree(built, book, ignore=shutil.ignore_patterns(".buildinfo", "objects.inv", "webpack-macros.html"))
-    write_page(report, manifest)  # its links lead to the book now
+    write_page(report, manifest, "book/lessons/{}.html")
     print(f"open {book / 'index.html'}")
     return book / "index.html"
 

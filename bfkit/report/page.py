@@ -13,8 +13,11 @@ with extra("notebooks"):
     import jinja2
 
 
-def write_page(out: Path, manifest: Mapping) -> Path:
-    """index.html of what stands in ``out``; a figure or table that the contents do not name follows at the end."""
+def write_page(out: Path, manifest: Mapping, lessons: str = "notebooks/{}.ipynb") -> Path:
+    """index.html of what stands in ``out``; a figure or table that the contents do not name follows at the end.
+
+    ``lessons`` is where a lesson can be read, seen from ``out``, with its name to be put in.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("bfkit.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -30,7 +33,7 @@ def write_page(out: Path, manifest: Mapping) -> Path:
         manifest=manifest,
         findings=[findings[name] for name in FINDINGS if name in findings],
         places={"paper": _filled(PAPER, entries), "further": _filled((*FURTHER, rest), entries)},
-        book=(out / "book").is_dir(),
+        lessons=lessons,
     )
     write_file(page, text.encode())
     return page

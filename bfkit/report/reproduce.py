@@ -1,5 +1,6 @@
 """Run the notebooks headlessly and gather what they report: figures, tables, one page, and where each came from."""
 
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -202,10 +203,16 @@ def run(
             note_run(out, manifest, name, noted)
     finally:
         shutil.rmtree(out / "entries", ignore_errors=True)
-        page = write_page(out, manifest)
+        page = write_page(out, manifest, _where_lessons_are(out))
     if failed:
         raise NotebookError(f"{len(failed)} of {len(settings)} failed, {', '.join(failed)}: {page} says in which cells")
     return page
+
+
+def _where_lessons_are(out: Path) -> str:
+    """The repository's lessons for a report within it, as a clone has them; else the executed ones beside the page."""
+    inside = out.is_relative_to(NOTEBOOKS.parent.resolve())
+    return f"{os.path.relpath(NOTEBOOKS.resolve(), out) if inside else 'notebooks'}/{{}}.ipynb"
 
 
 def _explore(profile: Profile, out: Path, device: torch.device) -> None:

@@ -90,7 +90,7 @@ def test_a_run_writes_figures_tables_a_page_and_where_each_came_from(notebooks, 
     assert len(pl.read_csv(out / "tables" / "00_first_rows.csv")) == 4
     text = page.read_text()
     assert "Bars of 00_first &amp; &lt;others&gt;" in text and "a &lt;b&gt; &amp; c" in text
-    for link in ("figures/00_first_bars.svg", "notebooks/01_second.ipynb", "explorer.html"):
+    for link in ("figures/00_first_bars.svg", "../notebooks/01_second.ipynb", "explorer.html"):
         assert link in text and (out / link).is_file()
     assert "miniature" in text and str(tmp_path) not in text + json.dumps(found)
 
