@@ -211,17 +211,17 @@ def _hindsight(dense: np.ndarray, budget: float) -> tuple[float, float, float]:
 
 
 def ceiling_finding(frame: pl.DataFrame, budget: float) -> str:
-    """One sentence on ``ceilings``: what the prompt alone can save, and what the picture."""
+    """One sentence on ``ceilings``: what the prompt alone can save at most, and what the picture."""
 
     def said(knows: str, how: str) -> str:
         saved, low, high = frame.filter(budget=budget, knows=knows, how=how).select("saved", "low", "high").row(0)
         return f"{saved:.0%} ({low:.0%} to {high:.0%})"
 
     return (
-        f"Of UNIFORM's D-SIM loss at {budget:g} steps, knowing the prompt alone can save "
-        f"{said('prompt', 'power law')} by the power law, and {said('prompt', 'half, shrunk')} was saved with half of "
-        f"the seeds; knowing the picture, {said('picture', 'power law')}, and {said('picture', 'hindsight')} in "
-        "hindsight"
+        f"Of UNIFORM's D-SIM loss at {budget:g} steps the prompt alone can save at most {said('prompt', 'power law')} "
+        f"here, the picture {said('picture', 'power law')}, as far as losses are powers of the steps; prompts measured "
+        f"with half of the seeds saved {said('prompt', 'half, shrunk')} on the other half, and nobody saves more than "
+        f"{said('picture', 'hindsight')}, with each picture's own curve in hindsight"
     )
 
 

@@ -84,7 +84,9 @@ def test_where_prompts_are_alike_nothing_is_promised_and_shrinking_keeps_from_ha
 def test_the_finding_has_the_numbers(found):
     said = ceiling.ceiling_finding(found, 17)
     (law,) = found.filter(budget=17, knows="picture", how="power law")["saved"]
-    assert f"knowing the picture, {law:.0%}" in said
+    (words,) = found.filter(budget=17, knows="prompt", how="power law").select("saved", "low", "high").rows()
+    assert "the prompt alone can save at most {:.0%} ({:.0%} to {:.0%}) here".format(*words) in said
+    assert f"the picture {law:.0%} (" in said and "nobody saves more than" in said
 
 
 @pytest.mark.parametrize(
