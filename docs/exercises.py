@@ -26,7 +26,10 @@ def task_cells(task: Task) -> list[nbformat.NotebookNode]:
     given = f", {task.given}" if task.given else ""
     check = f'task = course.task("{task.name}")\ntask.check({answer}{given})'
     cells = [
-        new_markdown_cell(f"**Exercise: {task.title}.** {task.text}\n\n{HELP}", id=f"{ident}-task"),
+        new_markdown_cell(
+            f"**Exercise: {task.title}{'' if task.title.endswith('?') else '.'}** {task.text}\n\n{HELP}",
+            id=f"{ident}-task",
+        ),
         new_code_cell(source, id=f"{ident}-solution", metadata={"tags": ["solution", "hide-input"]}),
         new_code_cell(check, id=f"{ident}-check", metadata={"tags": ["check"]}),
     ]

@@ -11,7 +11,7 @@ import bfkit
 from bfkit.metrics.scorer import load_scorer
 
 PACKAGE = Path(bfkit.__file__).parent
-LIGHT = "bfkit.predictor.plateau, bfkit.predictor.rules, bfkit.evaluation.efficiency, bfkit.charts"
+LIGHT = "bfkit.predictor.plateau, bfkit.predictor.rules, bfkit.evaluation.efficiency, bfkit.charts, bfkit.course"
 
 
 def run(code: str, *options: str) -> None:

@@ -58,8 +58,8 @@ TASKS = (
         "Equation 2 yourself",
         """Write `filtered_away(pictures)` for pictures of shape (N, 3, H, W): how much of each picture's variance is
 in what the Gaussian takes away, $\\operatorname{var}(I - G \\circledast I) / \\operatorname{var}(I)$, on luminance.
-It returns one number a picture, 0 for a flat one. `luminance` and `gaussian_blur` are there. In the next section it
-stands for the reading that is called `residual`.""",
+It returns one number a picture, 0 for a flat one. `luminance` and `gaussian_blur` are there. In section 3 it stands
+for the reading called `residual`.""",
         filtered_away,
         (
             "`gray = luminance(pictures)` has the shape (N, 1, H, W); `gray.flatten(1).var(dim=1)` is one variance a "

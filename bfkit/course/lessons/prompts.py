@@ -124,6 +124,6 @@ the captions in `kept` is kept again? Indices count in the order that was offere
         },
         code="share = counts[thresholds.index(0.65)] / len(rows)",
         given="counts, thresholds, rows",
-        tolerance=0.02,
+        tolerance=0.006,
     ),
 )  # fmt: skip
