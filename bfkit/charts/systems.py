@@ -95,13 +95,13 @@ def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
 
 
 def inception(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
-    """``inception.scores``: each system's score with its interval over prompts; REFERENCE's is the broken line."""
-    rows = frame.with_columns(text=pl.col("score").map_elements("{:.2f}".format, pl.String))
+    """``inception.scores``: each system's score above REFERENCE's on the same prompts, with its interval."""
+    told = [f"{row['difference']:+.2f} (score {row['score']:.2f})" for row in frame.iter_rows(named=True)]
+    rows = frame.with_columns(text=pl.Series(told))
     base = alt.Chart(rows).encode(alt.Y("system:N", title=None, sort=rows["system"].to_list()))
-    whole = alt.Chart(rows.filter(system="REFERENCE")).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="score:Q")
-    scale = alt.Scale(zero=False, padding=24)
-    across = alt.X("low:Q", title="inception score of all its pictures", scale=scale)
-    span = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("high:Q"))
-    dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(alt.X("score:Q", scale=scale))
-    text = outlined(base.encode(alt.X("score:Q", scale=scale)), "text", dy=-12, fontSize=11)
-    return headed(alt.layer(whole, span, dot, text).properties(width=400, height=alt.Step(36)), title, subtitle, 520)
+    zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
+    across = alt.X("difference_low:Q", title="inception score above REFERENCE's", scale=alt.Scale(padding=40))
+    span = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("difference_high:Q"))
+    dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="difference:Q")
+    text = outlined(base.encode(x="difference:Q"), "text", dy=-12, fontSize=11)
+    return headed(alt.layer(zero, span, dot, text).properties(width=400, height=alt.Step(36)), title, subtitle, 520)

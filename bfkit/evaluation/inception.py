@@ -64,7 +64,7 @@ def scores_finding(found: pl.DataFrame, names: Sequence[str] = ("OURS", "UNIFORM
     said = []
     for row in found.filter(pl.col("system").is_in(list(names))).iter_rows(named=True):
         low, high = row["difference_low"], row["difference_high"]
-        told = "above" if low > 0 else "below" if high < 0 else "not to be told from"
-        said.append(f"{row['system']} is {told} it ({row['difference']:+.2f}, {low:+.2f} to {high:+.2f})")
+        told = "is above" if low > 0 else "is below" if high < 0 else "cannot be told from"
+        said.append(f"{row['system']} {told} it ({row['difference']:+.2f}, {low:+.2f} to {high:+.2f})")
     reference = found.filter(system="REFERENCE")["score"].item()
     return f"REFERENCE's inception score is {reference:.2f}; {', '.join(said)}"

@@ -57,9 +57,13 @@ def two_clocks(rows: pl.DataFrame) -> pl.DataFrame:
     """Of the pictures that are right in the end, how many are so by each step count, and how many are like that end.
 
     ``rows`` are ``judged``. Rows of ``clock, steps, value, low, high``. Pictures that never come right are left out of
-    both: they have nothing to become.
+    both: they have nothing to become. ValueError if none comes right.
     """
     in_the_end = rows.filter(pl.col("right"), pl.col("steps") == pl.col("steps").max()).select(PICTURE)
+    if not len(in_the_end):
+        raise ValueError(
+            f"none of {len(rows):,} pictures shows what was asked at the last step count: there is no clock to read"
+        )
     rows = rows.join(in_the_end, on=PICTURE, how="semi")
     clocks = {RIGHT: "right", RESEMBLES: "alike"}
     parts = [_over_prompts(rows, column, ["steps"]).with_columns(clock=pl.lit(name)) for name, column in clocks.items()]

@@ -33,7 +33,7 @@ def held_out_plans(
 
     UNIFORM spends what OURS spends over all held-out prompts. The prompts are drawn at random, or with ``telling``
     those whose measured D-SIM of this seed differs most between OURS' and UNIFORM's steps, the most first (of all
-    seeds' mean where the seed was not measured): there is something to be seen in them, and what people answer about
+    seeds' mean where the seed was not measured): if anything is to be seen it is there, and what people answer about
     them says nothing of other prompts. ValueError for more prompts than there are.
     """
     held_out = split_by_prompt(table)[1]

@@ -34,7 +34,8 @@ TIMED = pl.DataFrame(
      ("REFERENCE", "b", 65, 1.4, None)], schema=TIMED_ROWS, orient="row",
 )  # fmt: skip
 SCORES = pl.DataFrame(
-    {"system": ["OURS", "REFERENCE"], "score": [4.0, 4.2], "low": [3.8, 4.1], "high": [4.2, 4.3]}
+    {"system": ["OURS", "REFERENCE"], "score": [4.0, 4.2], "difference": [-0.2, 0.0], "difference_low": [-0.3, 0.0],
+     "difference_high": [-0.1, 0.0]}
 )  # fmt: skip
 RULES = rule_comparison.compare_rules(MEASURED, {"predicted": PREDICTED, "measured": MEASURED}, (9, 20))
 

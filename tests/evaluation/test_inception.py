@@ -45,7 +45,7 @@ def test_the_interval_is_that_of_scores_with_prompts_left_out():
 
 def test_a_set_of_half_the_kinds_is_surely_below_and_another_draw_of_the_same_is_not_told_apart(found):
     said = inception.scores_finding(found)
-    assert "OURS is below it (-" in said and "UNIFORM is not to be told from it" in said
+    assert "OURS is below it (-" in said and "UNIFORM cannot be told from it" in said
     turned = found.with_columns(difference=1.0, difference_low=0.5, difference_high=1.5)
     assert "OURS is above it (+1.00, +0.50 to +1.50)" in inception.scores_finding(turned)
 

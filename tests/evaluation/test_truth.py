@@ -53,6 +53,12 @@ def test_the_clocks_run_over_pictures_that_come_right(tables):
     assert found.filter(clock=truth.RESEMBLES)["value"].to_list() == [0.0, 0.25, 0.5, 1.0]
 
 
+def test_where_nothing_comes_right_there_is_no_clock(tables):
+    rows = truth.judged(*tables).with_columns(right=pl.lit(False))
+    with pytest.raises(ValueError, match="none of 16 pictures shows what was asked at the last step count"):
+        truth.two_clocks(rows)
+
+
 def test_steps_needed_are_those_from_which_a_picture_stays_right_or_alike(tables):
     found = truth.steps_needed(truth.judged(*tables))
     assert found.rows() == [(0, 0, 5, 17), (0, 1, 129, 5), (1, 1, 1, 129)]
