@@ -1,6 +1,7 @@
 """Pictures in rows with their captions, as one PIL image: for figures that show pictures rather than numbers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -9,7 +10,7 @@ from .pixels import to_bytes
 
 SCALE = 2  # everything is drawn at twice its nominal size, for sharp print
 INK, FRAME = "#222222", "#e0562d"
-GAP, LINE, LETTERS = 8, 14, 11  # nominal pixels: between pictures, of a line of text, of its letters
+GAP, LINE, LETTERS = 8, 15, 12  # nominal pixels: between pictures, of a line of text, of its letters
 
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -63,20 +64,47 @@ def contact_sheet(
     return sheet
 
 
-def ladders(rows: Sequence[tuple[str, Sequence[int], int, torch.Tensor]], side: int = 112) -> Image.Image:
+@dataclass(frozen=True)
+class Row:
+    """Pictures (N, 3, H, W) in [0, 1] under one heading, each with its caption; those in ``marked`` get a frame."""
+
+    heading: str
+    captions: Sequence[str]
+    pictures: torch.Tensor
+    marked: Sequence[int] = ()
+
+
+def under_headings(rows: Sequence[Row], side: int = 84, columns: int = 6) -> Image.Image:
+    """Rows of pictures, each under its heading; one with more pictures than ``columns`` goes on below itself.
+
+    Six of 84 pixels are as wide as a page of a telephone shows with letters that can be read.
+    """
+    font = _font()
+    sheets = [contact_sheet(r.pictures, r.captions, min(columns, len(r.captions)), side, r.marked) for r in rows]
+    head = (LINE + 6) * SCALE
+    whole = Image.new("RGB", (max(s.width for s in sheets), sum(s.height + head for s in sheets)), "white")
+    pen, top = ImageDraw.Draw(whole), 0
+    for row, sheet in zip(rows, sheets, strict=True):
+        pen.text((GAP * SCALE, top + 8), row.heading, fill=INK, font=font)
+        whole.paste(sheet, (0, top + head))
+        top += sheet.height + head
+    return whole
+
+
+def ladders(
+    rows: Sequence[tuple[str, Sequence[int], int, torch.Tensor]], side: int = 112, columns: int = 12
+) -> Image.Image:
     """Prompts at rising step counts, one a row under its prompt, t* framed (Figures 7 and 13).
 
     Each row is ``prompt, steps, t*, pictures`` with one picture (3, H, W) for each of the steps, t* among them.
     """
-    font, strips = _font(), []
-    for _, steps, t_star, pictures in rows:
-        captions = [f"t* = {n} steps" if n == t_star else f"{n} step{'s' * (n != 1)}" for n in steps]
-        strips.append(contact_sheet(pictures, captions, len(steps), side, marked=[list(steps).index(t_star)]))
-    head = (LINE + 6) * SCALE
-    sheet = Image.new("RGB", (max(s.width for s in strips), sum(s.height + head for s in strips)), "white")
-    pen, top = ImageDraw.Draw(sheet), 0
-    for (prompt, *_), strip in zip(rows, strips, strict=True):
-        pen.text((GAP * SCALE, top + 8), f"“{prompt}”", fill=INK, font=font)
-        sheet.paste(strip, (0, top + head))
-        top += strip.height + head
-    return sheet
+    strips = []
+    for prompt, steps, t_star, pictures in rows:
+        captions = [f"t* = {n} steps" if n == t_star else count_of_steps(n) for n in steps]
+        strips.append(Row(f"“{prompt}”", captions, pictures, marked=[list(steps).index(t_star)]))
+    return under_headings(strips, side, columns)
+
+
+def count_of_steps(steps: int) -> str:
+    """A number of steps in words: 1 step, 2 steps."""
+    return f"{steps} step{'s' * (steps != 1)}"
