@@ -4,9 +4,12 @@ from bfkit.extras import extra
 
 with extra("notebooks"):
     from .beyond import by_steps, dense, shares
-    from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
+    from .choice import paraphrases, weight_surface
+    from .efficiency import against_oracle, efficiency, relative_quality
     from .generic import bars, histogram, scatter, small_multiples, two_histograms
-    from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
+    from .network import architecture
+    from .plateaus import mean_curves, plateaus
+    from .prediction import agreement, errors, errors_by_step, scoring_time
     from .rules import metric_subsets, rules
     from .study import study_sides, study_times, user_study
     from .systems import combinations, systems
@@ -21,6 +24,7 @@ __all__ = [
     "RULE",
     "SERIES",
     "against_oracle",
+    "agreement",
     "architecture",
     "bars",
     "by_steps",
@@ -35,7 +39,6 @@ __all__ = [
     "paraphrases",
     "plateaus",
     "relative_quality",
-    "reliability",
     "rules",
     "scatter",
     "scoring_time",

@@ -112,10 +112,8 @@ class Flipbook:
 
 
 def _data_uri(image: torch.Tensor) -> str:
-    """A picture (3, H, W) in [0, 1] for an ``<img>``: a small one enlarged, so that its pixels stay pixels."""
+    """A picture (3, H, W) in [0, 1] for an ``<img>``."""
     picture, buffer = Image.fromarray(to_bytes(image)), io.BytesIO()
-    if (times := SIDE // max(picture.size)) > 1:
-        picture = picture.resize((times * picture.width, times * picture.height), Image.Resampling.NEAREST)
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     picture.save(buffer, "WEBP", quality=85, method=6)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
