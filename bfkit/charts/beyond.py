@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from .theme import COLORS, INK, MUTED, SERIES, Layers, lines, log_steps, steps_axis, titled
+from .theme import COLORS, DASHES, INK, LABELS, MUTED, SERIES, Layers, lines, log_steps, outlined, steps_axis, titled
 
 TONES = [*SERIES, "#a3621b", MUTED, INK]
 STROKES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [5, 2], [1, 3], [12, 4]]
@@ -24,10 +24,14 @@ def by_steps(
 ) -> Layers:
     """A line a series with its interval, over the steps, named at its end: ``steps, value, low, high`` and the series.
 
-    Names that would meet are pushed apart. At most seven series; ``logarithmic`` where values fall by orders.
+    Names that would meet are pushed apart; metrics have their own colours. At most seven series; ``logarithmic`` where
+    values fall by orders.
     """
     names = frame[series].unique(maintain_order=True).to_list()
-    tones, strokes = alt.Scale(domain=names, range=TONES), alt.Scale(domain=names, range=STROKES)
+    own = {label: (COLORS[name], DASHES[name]) for name, label in LABELS.items()}  # the metrics keep theirs
+    others = [pair for pair in zip(TONES, STROKES, strict=True) if pair not in own.values()]
+    marks = [own.get(name) or others[place] for place, name in enumerate(names)]
+    tones, strokes = (alt.Scale(domain=names, range=list(each)) for each in zip(*marks, strict=True))
     low, high, *span = frame.select(
         low=pl.col("low").min(), high=pl.col("high").max(), first=pl.col("steps").min(), last=pl.col("steps").max()
     ).row(0)
@@ -77,7 +81,7 @@ def shares(
         zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
         line = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("high:Q"))
         dot = base.mark_point(filled=True, size=70, opacity=1, color=COLORS["d_sim"]).encode(x="value:Q")
-        text = base.mark_text(align="left", dx=6).encode(x="high:Q", text="text:N")
+        text = outlined(base.encode(x="high:Q"), "text", align="left", dx=6)
         heading = alt.TitleParams(f"{name}: {x_title}", fontSize=12)
         drawn.append((zero + line + dot + text).properties(title=heading, width=wide, height=alt.Step(22)))
     return titled(alt.vconcat(*drawn, spacing=14), title, subtitle)

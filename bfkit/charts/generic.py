@@ -99,5 +99,5 @@ def scatter(
         low, high = frame.select(pl.max_horizontal(pl.col(x).min(), pl.col(y).min()),
                                  high=pl.min_horizontal(pl.col(x).max(), pl.col(y).max())).row(0)  # fmt: skip
         ends = alt.Chart(pl.DataFrame({x: [low, high], y: [low, high]}))
-        layers.insert(0, ends.mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1.4).encode(f"{x}:Q", f"{y}:Q"))
+        layers.insert(0, ends.mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1.4).encode(x=f"{x}:Q", y=f"{y}:Q"))
     return titled(alt.layer(*layers), title, subtitle).properties(width=430, height=260)

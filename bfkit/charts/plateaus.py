@@ -34,8 +34,11 @@ def plateaus(
     for row in chosen.iter_rows(named=True):
         own = curves.filter(prompt=row["prompt"])
         dots = None if measured is None else measured.filter(prompt=row["prompt"])
-        panels = [_panel(own.filter(metric=name), name, row, dots, weights[name]) for name in own["metric"].unique(
-            maintain_order=True)]  # fmt: skip
+        names = own["metric"].unique(maintain_order=True).to_list()
+        wide = PANEL if len(names) > 1 else 2 * PANEL
+        panels = [
+            _panel(own.filter(metric=name), name, row, dots, weights[name]).properties(width=wide) for name in names
+        ]
         abreast = alt.hconcat(*panels, spacing=14)
         if pictures is None:
             rows.append(_headed(abreast, f"“{row['prompt']}”: t* = {row['steps']}"))
@@ -73,7 +76,7 @@ def _panel(curve: pl.DataFrame, name: str, row: dict, measured: pl.DataFrame | N
         rings = alt.Chart(measured.filter(metric=name)).mark_point(size=26, strokeWidth=1.3, color=COLORS[name])
         layers.append(rings.encode(across, value))
     heading = alt.TitleParams(LABELS[name], fontSize=12, color=COLORS[name])
-    return alt.layer(*layers).properties(width=PANEL, height=TALL, title=heading)
+    return alt.layer(*layers).properties(height=TALL, title=heading)
 
 
 # --- the pipeline of Figure 3 ---------------------------------------------------------------------------------------

@@ -103,18 +103,22 @@ def errors_by_step(predictors: Predictors, clip: Clip, held_out: pl.DataFrame) -
     return pl.DataFrame(rows, schema=("metric", "steps", "error", "spread"), orient="row")
 
 
-def errors_by_step_finding(frame: pl.DataFrame) -> str:
-    """One sentence on ``errors_by_step``: where along the curve the error surely sits, if anywhere.
+def errors_by_step_finding(frame: pl.DataFrame, few: int = 9) -> str:
+    """One sentence on ``errors_by_step``: on which metrics the error surely sits below a ``few`` steps, or above.
 
-    A step count stands out where its error, less two standard errors, is above twice the mean of all.
+    Surely: the mean over the counts on one side is further off than two standard errors of either.
     """
-    said = []
+    sides: dict[str, list[str]] = {}
     for name, info in METRICS.items():
-        own = frame.filter(metric=name).sort("error", descending=True)
-        row, mean = own.row(0, named=True), own["error"].mean()
-        surely = row["error"] - 2 * row["spread"] > 2 * mean
-        said.append(f"{row['steps']} on {info.label}" if surely else f"no count stands out on {info.label}")
-    return f"The error is largest at these steps: {', '.join(said)}"
+        own = frame.filter(metric=name)
+        early, late = (own.filter(where) for where in (pl.col("steps") < few, pl.col("steps") >= few))
+        apart = early["error"].mean() - late["error"].mean() if len(early) and len(late) else 0.0
+        unsure = 2 * sum(part["spread"].max() for part in (early, late) if len(part))
+        side = f"below {few} steps" if apart > unsure else f"from {few} steps on" if apart < -unsure else ""
+        sides.setdefault(side, []).append(info.label)
+    said = [f"it sits {side} on {' and '.join(on)}" for side, on in sides.items() if side]
+    said += [f"on {' and '.join(sides[''])} no side of {few} steps stands out"] if "" in sides else []
+    return f"Where the error sits: {'; '.join(said)}"
 
 
 def synthetic_plateaus(

@@ -78,7 +78,8 @@ def missing_finding(found: pl.DataFrame) -> str:
              if row["high"] < row["ceiling_low"]]  # fmt: skip
     if not short:
         return "What is missing up to the most that words can tell cannot be told from chance"
-    return f"On {' and '.join(short)} chance does not explain the rest: the network tells less than the words could"
+    on = " and ".join([", ".join(short[:-1]), short[-1]] if len(short) > 1 else short)
+    return f"On {on} chance does not explain the rest: the network tells less than the words could"
 
 
 # --- busy scenes ----------------------------------------------------------------------------------------------------

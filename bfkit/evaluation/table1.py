@@ -131,7 +131,7 @@ def table1_finding(found: pl.DataFrame) -> str:
     said = [f"surely errs less than {len(worse)} of {len(others)} others"] if len(worse) else []
     said += [f"surely more than {' and '.join(better['model'])}"] if len(better) else []
     said += [f"cannot be told from {'the other ' if said else 'any of the '}{tied}"] if tied else []
-    return f"The BiLSTM {', '.join(said)}"
+    return f"The BiLSTM {' and '.join(said)}"
 
 
 def by_size(errors: pl.DataFrame, hidden: int) -> pl.DataFrame:

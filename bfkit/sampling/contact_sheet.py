@@ -81,13 +81,17 @@ def under_headings(rows: Sequence[Row], side: int = 84, columns: int = 6) -> Ima
     """
     font = _font()
     sheets = [contact_sheet(r.pictures, r.captions, min(columns, len(r.captions)), side, r.marked) for r in rows]
-    head = (LINE + 6) * SCALE
-    whole = Image.new("RGB", (max(s.width for s in sheets), sum(s.height + head for s in sheets)), "white")
+    width, line = max(sheet.width for sheet in sheets), LINE * SCALE
+    headings = [_wrap(row.heading, font, width - 2 * GAP * SCALE) for row in rows]
+    tall = sum(sheet.height + line * len(own) + 6 * SCALE for sheet, own in zip(sheets, headings, strict=True))
+    whole = Image.new("RGB", (width, tall), "white")
     pen, top = ImageDraw.Draw(whole), 0
-    for row, sheet in zip(rows, sheets, strict=True):
-        pen.text((GAP * SCALE, top + 8), row.heading, fill=INK, font=font)
-        whole.paste(sheet, (0, top + head))
-        top += sheet.height + head
+    for heading, sheet in zip(headings, sheets, strict=True):
+        for number, text in enumerate(heading):
+            pen.text((GAP * SCALE, top + 8 + number * line), text, fill=INK, font=font)
+        top += line * len(heading) + 6 * SCALE
+        whole.paste(sheet, (0, top))
+        top += sheet.height
     return whole
 
 

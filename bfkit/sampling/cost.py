@@ -82,6 +82,17 @@ def seconds_per_evaluation(pipe: DiffusionPipeline, profile: Profile, batch: int
     return statistics.median(times[1:])
 
 
+def summary(pipe: DiffusionPipeline, profile: Profile) -> pl.DataFrame:
+    """What a denoising step costs here: ``quantity, value``; GFLOPs are thousand million operations."""
+    weights = sum(p.numel() for p in denoiser(pipe, profile).parameters())
+    found = {
+        "million weights in the denoiser": weights / 1e6,
+        f"ms an evaluation (batch {profile.batch})": 1e3 * seconds_per_evaluation(pipe, profile, profile.batch),
+        "GFLOPs a step, guidance included": 1e3 * tflops_per_evaluation(pipe, profile),
+    }
+    return pl.DataFrame({"quantity": list(found), "value": list(found.values())})
+
+
 def seconds_an_image(
     pipe: DiffusionPipeline, profile: Profile, ours: Mapping[str, int], advise: Callable[[str], object] = lambda _: None
 ) -> pl.DataFrame:

@@ -117,3 +117,8 @@ def _data_uri(image: torch.Tensor) -> str:
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     picture.save(buffer, "WEBP", quality=85, method=6)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def strip_of(steps: Sequence[int], pictures: torch.Tensor) -> list[tuple[int, str]]:
+    """Step counts with their pictures (N, 3, H, W) as addresses of images, for ``charts.plateaus``."""
+    return [(count, _data_uri(picture)) for count, picture in zip(steps, pictures, strict=True)]
