@@ -41,6 +41,15 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, (a * b).sum(axis=-1) / np.where(spread > 0, spread, 1), 0.0)
 
 
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's along the last axis, for ``interval``: ties at their mean rank, 0 where one of the two is constant.
+
+    >>> float(rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0])))
+    1.0
+    """
+    return correlation(*(scipy.stats.rankdata(values, axis=-1) for values in (first, second)))
+
+
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Spearman's rank correlation, ties at their mean rank; not a number if one of the two is constant.
 

@@ -4,10 +4,13 @@ from bfkit.extras import extra
 
 with extra("notebooks"):
     from .beyond import by_steps, dense, shares
-    from .efficiency import against_oracle, efficiency, paraphrases, relative_quality, reliability, weight_surface
+    from .choice import paraphrases, weight_surface
+    from .efficiency import against_oracle, efficiency, relative_quality
     from .gallery import curve_names, pictured, score_curves
     from .generic import bars, histogram, scatter, small_multiples, two_histograms
-    from .prediction import architecture, errors, errors_by_step, mean_curves, plateaus, scoring_time
+    from .network import architecture
+    from .plateaus import mean_curves, plateaus
+    from .prediction import agreement, errors, errors_by_step, scoring_time
     from .rules import metric_subsets, rules
     from .study import study_sides, study_times, user_study
     from .systems import combinations, inception, systems, times
@@ -22,6 +25,7 @@ __all__ = [
     "RULE",
     "SERIES",
     "against_oracle",
+    "agreement",
     "architecture",
     "bars",
     "by_steps",
@@ -39,7 +43,6 @@ __all__ = [
     "pictured",
     "plateaus",
     "relative_quality",
-    "reliability",
     "rules",
     "scatter",
     "score_curves",

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from .theme import COLORS, INK, MUTED, SERIES, Layers, log_steps, outlined, steps_axis, titled
+from .theme import COLORS, DASHES, INK, LABELS, MUTED, SERIES, Layers, lines, log_steps, outlined, steps_axis, titled
 
 TONES = [*SERIES, "#a3621b", MUTED, INK]
 STROKES = [[1, 0], [7, 3], [2, 2], [10, 3, 2, 3], [5, 2], [1, 3], [12, 4]]
@@ -24,10 +24,14 @@ def by_steps(
 ) -> Layers:
     """A line a series with its interval, over the steps, named at its end: ``steps, value, low, high`` and the series.
 
-    Names that would meet are pushed apart. At most seven series; ``logarithmic`` where values fall by orders.
+    Names that would meet are pushed apart; metrics have their own colours. At most seven series; ``logarithmic`` where
+    values fall by orders.
     """
     names = frame[series].unique(maintain_order=True).to_list()
-    tones, strokes = alt.Scale(domain=names, range=TONES), alt.Scale(domain=names, range=STROKES)
+    own = {label: (COLORS[name], DASHES[name]) for name, label in LABELS.items()}  # the metrics keep theirs
+    others = [pair for pair in zip(TONES, STROKES, strict=True) if pair not in own.values()]
+    marks = [own.get(name) or others[place] for place, name in enumerate(names)]
+    tones, strokes = (alt.Scale(domain=names, range=list(each)) for each in zip(*marks, strict=True))
     low, high, *span = frame.select(
         low=pl.col("low").min(), high=pl.col("high").max(), first=pl.col("steps").min(), last=pl.col("steps").max()
     ).row(0)
@@ -47,7 +51,7 @@ def by_steps(
     )
     text = alt.Chart(ends).mark_text(align="left", dx=8, fontSize=12)
     text = text.encode(across, alt.Y("at:Q", scale=value), color, text=f"{series}:N")
-    return titled(band + line + text, title, subtitle).properties(width=470, height=290)
+    return titled(band + line + text, title, subtitle).properties(width=390, height=270)
 
 
 def _apart(values: Sequence[float], gap: float) -> list[float]:
@@ -60,28 +64,27 @@ def _apart(values: Sequence[float], gap: float) -> list[float]:
 
 
 def shares(
-    frame: pl.DataFrame, rows: str, panels: str, title: str, subtitle: str = "", *, x_title: str, wide: int = 230
-) -> alt.HConcatChart:
+    frame: pl.DataFrame, rows: str, panels: str, title: str, subtitle: str = "", *, x_title: str, wide: int = 290
+) -> alt.VConcatChart:
     """A share with its interval, a line a value of ``rows``, a panel a value of ``panels``: ``value, low, high``.
 
-    Numbers stand beside the dots; a rule marks nothing gained.
+    Panels stand under each other on one axis, each with rows of its own. Numbers stand beside the intervals; a rule
+    marks nothing gained.
     """
-    order = frame[rows].unique(maintain_order=True).to_list()
     low, high = frame.select(low=pl.min_horizontal(pl.col("low").min(), 0), high=pl.col("high").max()).row(0)
-    span = alt.Scale(domain=[low - 0.05 * (high - low), high + 0.05 * (high - low)], nice=False)
+    span = alt.Scale(domain=[low - 0.05 * (high - low), high + 0.16 * (high - low)], nice=False)
     drawn = []
     for (name,), part in frame.group_by(panels, maintain_order=True):
         part = part.with_columns(text=pl.col("value").map_elements("{:+.0%}".format, pl.String))
-        labels = alt.Undefined if not drawn else alt.Axis(labels=False, ticks=False)
-        base = alt.Chart(part).encode(alt.Y(f"{rows}:N", sort=order, title=None, axis=labels))
-        across = alt.X("low:Q", title=x_title, scale=span, axis=alt.Axis(format="%", tickCount=4))
+        base = alt.Chart(part).encode(alt.Y(f"{rows}:N", sort=None, title=None, axis=alt.Axis(labelLimit=230)))
+        across = alt.X("low:Q", title=None, scale=span, axis=alt.Axis(format="%", tickCount=5))
         zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
         line = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("high:Q"))
-        dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="value:Q")
-        text = outlined(base.encode(x="value:Q"), "text", dy=-11, fontSize=11)
-        heading = alt.TitleParams(str(name), fontSize=12)
-        drawn.append((zero + line + dot + text).properties(title=heading, width=wide, height=alt.Step(36)))
-    return titled(alt.hconcat(*drawn, spacing=16, bounds="flush"), title, subtitle)
+        dot = base.mark_point(filled=True, size=70, opacity=1, color=COLORS["d_sim"]).encode(x="value:Q")
+        text = outlined(base.encode(x="high:Q"), "text", align="left", dx=6)
+        heading = alt.TitleParams(f"{name}: {x_title}", fontSize=12)
+        drawn.append((zero + line + dot + text).properties(title=heading, width=wide, height=alt.Step(22)))
+    return titled(alt.vconcat(*drawn, spacing=14), title, subtitle)
 
 
 def dense(
@@ -89,8 +92,8 @@ def dense(
 ) -> alt.ConcatChart:
     """Curves (N, T) drawn at every step count, a panel a prompt, and those that join ``counts`` by straight lines."""
     steps, panels = np.arange(1, drawn.shape[1] + 1), []
-    for prompt, own, lines in zip(prompts, drawn, joined, strict=True):
-        frame = pl.DataFrame({"steps": steps, "drawn": own, "joined": lines})
+    for prompt, own, joint in zip(prompts, drawn, joined, strict=True):
+        frame = pl.DataFrame({"steps": steps, "drawn": own, "joined": joint})
         base = alt.Chart(frame).encode(steps_axis(last=int(steps[-1])))
         up = {"title": None, "scale": alt.Scale(zero=True)}
         line = base.mark_line(color=COLORS["d_sim"], strokeWidth=1.6).encode(alt.Y("drawn:Q", **up))
@@ -99,6 +102,6 @@ def dense(
         dots = alt.Chart(frame.filter(pl.col("steps").is_in(list(counts)))).mark_circle(
             size=34, opacity=1, color=COLORS["i_clip"]
         ).encode(steps_axis(last=int(steps[-1])), alt.Y("joined:Q", **up))  # fmt: skip
-        heading = alt.TitleParams(prompt if len(prompt) < 38 else prompt[:36] + " …", fontSize=11)
-        panels.append((line + other + dots).properties(title=heading, width=210, height=130))
-    return titled(alt.concat(*panels, columns=3, bounds="flush", spacing=50), title, subtitle)
+        heading = alt.TitleParams(lines(prompt, 34), fontSize=12)
+        panels.append((line + other + dots).properties(title=heading, width=205, height=120))
+    return titled(alt.concat(*panels, columns=2, bounds="flush", spacing=44), title, subtitle)

@@ -1,73 +1,13 @@
 """Figures on quality against cost, and on what an oracle would reach: tidy frames in, an Altair chart out."""
 
-import itertools
-
 import altair as alt
 import numpy as np
 import polars as pl
 
-from bfkit import paper
 from bfkit.evaluation.oracle import TOLERANCE
 
 from .headings import headed
-from .theme import COLORS, DASHES, INK, LABELS, MUTED, RULE, STEP_TICKS, Layers, log_steps, outlined, titled
-
-# --- the weights of Eq. 7 --------------------------------------------------------------------------------------------
-
-
-def weight_surface(
-    search: pl.DataFrame,
-    title: str,
-    subtitle: str = "",
-    *,
-    value: str = "efficiency",
-    value_title: str = "quality per TFLOP",
-    kept: float = 0.0,
-) -> alt.HConcatChart:
-    """``search_weights`` in three slices through the paper's point, a panel a pair of weights: ``value`` as colour.
-
-    White dots are the weights that keep ``kept`` of REFERENCE's quality (no dots: all may be chosen); each slice's best
-    of them is marked, and so is the paper's point.
-    """
-    names = list(LABELS)
-    slices = [search.filter(pl.col(f"w_{name}") == paper.WEIGHTS[name]) for name in reversed(names)]
-    ends = pl.concat(slices).select(low=pl.col(value).min(), high=pl.col(value).max()).row(0)
-    color = alt.Color(f"{value}:Q", title=value_title, scale=alt.Scale(scheme="viridis", domain=ends),
-                      legend=alt.Legend(gradientLength=231, tickCount=4))  # fmt: skip
-    panels = [
-        _weight_slice(part, pair, value, color, kept).properties(
-            title=alt.TitleParams(f"{LABELS[third]} at the paper's {paper.WEIGHTS[third]}", fontSize=12)
-        )
-        for part, pair, third in zip(slices, itertools.combinations(names, 2), reversed(names), strict=True)
-    ]
-    return titled(alt.hconcat(*panels, spacing=26), title, subtitle)
-
-
-def _weight_slice(part: pl.DataFrame, pair: tuple[str, str], value: str, color: alt.Color, kept: float) -> Layers:
-    allowed = part.filter(pl.col("kept") >= kept)
-    columns = [f"w_{name}" for name in pair]
-    across, up = (
-        channel(f"{column}:O", title=f"weight of {LABELS[name]}", sort=order,
-                axis=alt.Axis(values=part[column].unique().sort().to_list()[::5], labelAngle=0, format=".1f"))
-        for channel, column, name, order in zip((alt.X, alt.Y), columns, pair, ("ascending", "descending"), strict=True)
-    )  # fmt: skip
-    stated = {column: paper.WEIGHTS[name] for column, name in zip(columns, pair, strict=True)}
-    marks = [{**stated, "text": "paper"}]
-    if len(allowed):
-        marks.append({**allowed.sort(value).row(-1, named=True), "text": "best"})
-    base = alt.Chart(pl.DataFrame(marks, schema=[*columns, "text"])).encode(across, up)
-    shape = alt.Shape("text:N", scale=alt.Scale(domain=["paper", "best"], range=["circle", "diamond"]), legend=None)
-    layers: list[alt.Chart | Layers] = [alt.Chart(part.select(*columns, value)).mark_rect().encode(across, up, color)]
-    if kept:
-        dots = alt.Chart(allowed.select(columns)).mark_circle(size=9, color="white", opacity=1)
-        layers.append(dots.encode(across, up))
-    layers += [base.mark_point(size=130, strokeWidth=width, color=ink, opacity=1).encode(shape)
-               for width, ink in ((5, "white"), (2, INK))]  # fmt: skip
-    for text, dy in (("paper", -16), ("best", 18)):  # they may be neighbours
-        named = base.transform_filter(alt.datum.text == text)
-        layers.append(outlined(named, "text", fontSize=12, fontWeight="bold", dy=dy))
-    return alt.layer(*layers).properties(width=231, height=231)
-
+from .theme import COLORS, INK, LABELS, MUTED, RULE, STEP_TICKS, Layers, log_steps, outlined
 
 # --- Eq. 8 and 9 -----------------------------------------------------------------------------------------------------
 
@@ -156,49 +96,3 @@ def against_oracle(
         for align in ("left", "right")
     ]  # fmt: skip
     return headed(alt.layer(corridor, dots, *notes).properties(width=400, height=340), title, subtitle, 450)
-
-
-def reliability(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
-    """``oracle.reliability`` of the loss at each step count, a line a metric, named at its right end."""
-    rows = frame.filter(pl.col("quantity") == "loss", pl.col("metric") != "all", pl.col("steps") > 1).with_columns(
-        label=pl.col("metric").replace_strict(LABELS)
-    )
-    across = log_steps("steps", "denoising steps", (1.8, 129))
-    up = alt.Y("reliability:Q", title="share of the variance that is the prompt's", scale=alt.Scale(domain=[-0.05, 1]),
-               axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]))  # fmt: skip
-    dash = alt.StrokeDash("metric:N", scale=alt.Scale(domain=list(DASHES), range=list(DASHES.values())), legend=None)
-    base = alt.Chart(rows).encode(across, up, _metric_color())
-    ends = base.transform_filter(f"datum.steps == {rows['steps'].max()}")
-    names = ends.mark_text(align="left", dx=8, fontSize=12, fontWeight="bold")
-    layers = (
-        base.mark_line().encode(dash),
-        base.mark_point(filled=True, size=40, opacity=1),
-        names.encode(text="label:N"),
-    )
-    return titled(alt.layer(*layers), title, subtitle).properties(width=460, height=260)
-
-
-def paraphrases(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
-    """t* of every wording, scene by scene in the order of their means: a frame of ``scene, steps``."""
-    means = frame.group_by("scene").agg(
-        low=pl.col("steps").min(), high=pl.col("steps").max(), mean=pl.col("steps").mean()
-    )
-    means = means.sort("mean", "scene").with_row_index("rank", offset=1)
-    dots = (
-        frame.join(means.select("scene", "rank"), on="scene")
-        .group_by("rank", "steps")
-        .len("wordings")
-        .sort("rank", "steps")
-    )
-    across = alt.X("rank:Q", title="scenes, in the order of their mean t*", axis=alt.Axis(grid=False))
-    least, most = means.select(pl.col("low").min(), pl.col("high").max()).row(0)
-    bottom, top = least / 1.1, most * 1.1
-    scale = alt.Scale(type="log", domain=[bottom, top], nice=False)
-    axis = alt.Axis(values=[tick for tick in STEP_TICKS if bottom <= tick <= top])
-    span = alt.Chart(means).mark_rule(color=RULE, strokeWidth=2).encode(
-        across, alt.Y("low:Q", title="t* of each wording, steps", scale=scale, axis=axis), alt.Y2("high:Q")
-    )  # fmt: skip
-    circles = alt.Chart(dots).mark_circle(color=COLORS["d_sim"], opacity=0.75, size=34).encode(
-        across, alt.Y("steps:Q", scale=scale)
-    )  # fmt: skip
-    return titled(span + circles, title, subtitle).properties(width=620, height=250)

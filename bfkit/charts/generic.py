@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, INK, SERIES, Layers, steps_axis, titled
+from .theme import COLORS, INK, MUTED, SERIES, Layers, steps_axis, titled
 
 
 def small_multiples(
@@ -78,15 +78,26 @@ def two_histograms(
 
 
 def scatter(
-    frame: pl.DataFrame, x: str, y: str, title: str, subtitle: str = "", *, x_title: str, y_title: str
+    frame: pl.DataFrame,
+    x: str,
+    y: str,
+    title: str,
+    subtitle: str = "",
+    *,
+    x_title: str,
+    y_title: str,
+    diagonal: bool = False,
 ) -> Layers:
-    """Points, and a line through the medians of six equal parts along ``x``."""
-    points = alt.Chart(frame).mark_circle(size=40, opacity=0.5, color=COLORS["d_sim"])
-    points = points.encode(alt.X(f"{x}:Q", title=x_title), alt.Y(f"{y}:Q", title=y_title, scale=alt.Scale(zero=False)))
-    parts = frame.sort(x).with_columns(part=pl.int_range(pl.len()) * 6 // pl.len())
-    medians = parts.group_by("part").agg(pl.col(x, y).median()).sort("part")
-    line = alt.Chart(medians).mark_line(
-        color=COLORS["i_clip"], point=alt.OverlayMarkDef(color=COLORS["i_clip"], size=50)
+    """Points, those that lie on each other darker, and, with ``diagonal``, a line where both are the same."""
+    points = alt.Chart(frame).mark_circle(size=44, opacity=0.45, color=COLORS["d_sim"])
+    points = points.encode(
+        alt.X(f"{x}:Q", title=x_title, scale=alt.Scale(zero=False)),
+        alt.Y(f"{y}:Q", title=y_title, scale=alt.Scale(zero=False)),
     )
-    line = line.encode(alt.X(f"{x}:Q"), alt.Y(f"{y}:Q"))
-    return titled(points + line, title, subtitle).properties(width=430, height=260)
+    layers = [points]
+    if diagonal:
+        low, high = frame.select(pl.max_horizontal(pl.col(x).min(), pl.col(y).min()),
+                                 high=pl.min_horizontal(pl.col(x).max(), pl.col(y).max())).row(0)  # fmt: skip
+        ends = alt.Chart(pl.DataFrame({x: [low, high], y: [low, high]}))
+        layers.insert(0, ends.mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1.4).encode(x=f"{x}:Q", y=f"{y}:Q"))
+    return titled(alt.layer(*layers), title, subtitle).properties(width=430, height=260)

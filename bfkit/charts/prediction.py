@@ -1,86 +1,26 @@
-"""Figures on curves, plateaus and the predictor: tidy frames in, an Altair chart out."""
-
-import textwrap
-from collections.abc import Mapping, Sequence
+"""Figures on the predictor: its errors, where along the curve they sit, and how its steps agree with measured ones."""
 
 import altair as alt
 import polars as pl
 
-from .theme import COLORS, DASHES, INK, LABELS, MUTED, Layers, steps_axis, titled
+from .theme import COLORS, DASHES, INK, LABELS, MUTED, Layers, outlined, steps_axis, titled
 
 
-def plateaus(curves: pl.DataFrame, chosen: pl.DataFrame, measured: pl.DataFrame | None = None) -> alt.VConcatChart:
-    """Prompts' curves and where each goes flat, a row a prompt, a panel a metric (Figure 5).
-
-    ``curves`` has ``prompt, metric, steps, value`` at every step, ``chosen`` is what ``StepAdvisor.steps`` returns, and
-    ``measured``, if given, has measured values in the columns of ``curves``, drawn as rings.
-    """
-    rows = []
-    for row in chosen.iter_rows(named=True):
-        own = curves.filter(prompt=row["prompt"])
-        dots = None if measured is None else measured.filter(prompt=row["prompt"])
-        panels = [_plateau_panel(own.filter(metric=name), name, row[name], row["steps"], dots) for name in LABELS]
-        title = textwrap.wrap(f"“{row['prompt']}”: t* = {row['steps']}", 95)
-        rows.append(alt.hconcat(*panels, spacing=28).properties(title=alt.TitleParams(title, fontSize=13)))
-    return alt.vconcat(*rows, spacing=26)
-
-
-def _plateau_panel(curve: pl.DataFrame, name: str, plateau: int, t_star: int, measured: pl.DataFrame | None) -> Layers:
-    value = alt.Y("value:Q", title=LABELS[name], scale=alt.Scale(zero=False, nice=True))
-    stop = pl.DataFrame(
-        {"steps": [plateau], "value": [curve.filter(steps=plateau)["value"][0]], "text": [f"{plateau}"]}
-    )
-    base = alt.Chart(stop)
-    line = alt.Chart(curve).mark_line(color=COLORS[name], strokeDash=DASHES[name]).encode(steps_axis(), value)
-    layers = [
-        alt.Chart(pl.DataFrame({"steps": [t_star]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(steps_axis()),
-        line,
-        base.mark_point(filled=True, size=80, opacity=1, color=COLORS[name]).encode(steps_axis(), value),
-        base.mark_text(dx=10, dy=-10, fontSize=12, fontWeight="bold", color=COLORS[name]).encode(
-            steps_axis(), value, text="text"
-        ),
-    ]
-    if measured is not None:
-        rings = alt.Chart(measured.filter(metric=name)).mark_point(size=26, strokeWidth=1.3, color=COLORS[name])
-        layers.append(rings.encode(steps_axis(), value))
-    return alt.layer(*layers).properties(width=210, height=150)
-
-
-def mean_curves(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConcatChart:
-    """Mean scores with the middle half shaded, a panel a metric: a frame of ``metric, steps, mean, low, high``."""
-    panels = []
-    for name, label in LABELS.items():
-        base, value = alt.Chart(frame.filter(metric=name)), alt.Scale(zero=False)
-        band = base.mark_area(opacity=0.16, color=COLORS[name]).encode(
-            steps_axis(), alt.Y("low:Q", title=label, scale=value), alt.Y2("high:Q")
-        )
-        point = alt.OverlayMarkDef(size=26, color=COLORS[name])
-        line = base.mark_line(color=COLORS[name], strokeDash=DASHES[name], point=point).encode(steps_axis(), y="mean:Q")
-        panels.append((band + line).properties(width=210, height=170))
-    return titled(alt.hconcat(*panels, spacing=28), title, subtitle)
-
-
-def errors(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConcatChart:
+def errors(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.VConcatChart:
     """Mean absolute errors with intervals, a panel a metric (Table 1): ``metric, model, error, low, high``."""
     panels = []
     for name, label in LABELS.items():
-        axis = alt.Undefined if not panels else alt.Axis(labels=False, ticks=False)  # named once, at the left
-        base = alt.Chart(frame.filter(metric=name)).encode(alt.Y("model:N", title=None, sort=None, axis=axis))
+        rows = frame.filter(metric=name)
+        ends = alt.Scale(domain=[0, 1.18 * rows["high"].max()], nice=False)  # the numbers stand at the right
+        base = alt.Chart(rows).encode(alt.Y("model:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)))
         span = base.mark_rule(strokeWidth=2, color=COLORS[name]).encode(
-            alt.X(
-                "low:Q",
-                title="mean absolute error",
-                scale=alt.Scale(zero=True),
-                axis=alt.Axis(tickCount=3, format="~g"),
-            ),
-            alt.X2("high:Q"),
+            alt.X("low:Q", title=None, scale=ends, axis=alt.Axis(tickCount=5, format="~g")), alt.X2("high:Q")
         )
-        dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS[name]).encode(x="error:Q")
-        text = base.mark_text(dy=-12, fontSize=11).encode(x="error:Q", text=alt.Text("error:Q", format=".2~r"))
-        panels.append(
-            (span + dot + text).properties(title=alt.TitleParams(label, fontSize=12), width=190, height=alt.Step(40))
-        )
-    return titled(alt.hconcat(*panels), title, subtitle)
+        dot = base.mark_point(filled=True, size=60, opacity=1, color=COLORS[name]).encode(x="error:Q")
+        text = base.mark_text(align="left", dx=6).encode(x="high:Q", text=alt.Text("error:Q", format=".2~r"))
+        heading = alt.TitleParams(label, fontSize=12, color=COLORS[name])
+        panels.append((span + dot + text).properties(title=heading, width=300, height=alt.Step(22)))
+    return titled(alt.vconcat(*panels, spacing=14), title, subtitle)
 
 
 def errors_by_step(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConcatChart:
@@ -89,15 +29,55 @@ def errors_by_step(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.H
     bounded = frame.with_columns(low=pl.col("error") - pl.col("spread"), high=pl.col("error") + pl.col("spread"))
     for name, label in LABELS.items():
         base = alt.Chart(bounded.filter(metric=name))
+        axis = alt.Axis(tickCount=4, format="~g")
         span = base.mark_rule(color=COLORS[name], strokeWidth=1.6).encode(
-            steps_axis(), alt.Y("low:Q", title=f"error of {label}", scale=alt.Scale(zero=True)), alt.Y2("high:Q")
+            steps_axis(), alt.Y("low:Q", title=None, scale=alt.Scale(zero=True), axis=axis), alt.Y2("high:Q")
         )
         point = alt.OverlayMarkDef(size=30, color=COLORS[name])
         line = base.mark_line(color=COLORS[name], strokeDash=DASHES[name], point=point).encode(
             steps_axis(), y="error:Q"
         )
-        panels.append((span + line).properties(width=210, height=170))
-    return titled(alt.hconcat(*panels, spacing=28), title, subtitle)
+        heading = alt.TitleParams(f"error of {label}", fontSize=12, color=COLORS[name])
+        panels.append((span + line).properties(width=130, height=150, title=heading))
+    return titled(alt.hconcat(*panels, spacing=14), title, subtitle)
+
+
+def agreement(points: pl.DataFrame, found: pl.DataFrame, title: str, subtitle: str = "") -> alt.VConcatChart:
+    """Predicted against measured t* (``predicted, measured``, a prompt a row), and how near that comes to its ceiling.
+
+    ``found`` is ``prediction.t_star_agreement``: each plateau's correlation as a dot, the most that words can reach as
+    a diamond, both with their intervals.
+    """
+    last = points.select(pl.max_horizontal("predicted", "measured").max()).item()
+    both = alt.Scale(domain=[0, last * 1.03], nice=False)
+    dots = alt.Chart(points).mark_circle(size=44, opacity=0.45, color=COLORS["d_sim"]).encode(
+        alt.X("measured:Q", title="measured t* (steps)", scale=both),
+        alt.Y("predicted:Q", title="predicted t* (steps)", scale=both),
+    )  # fmt: skip
+    ends = alt.Chart(pl.DataFrame({"at": [0, last]})).mark_line(color=MUTED, strokeDash=[4, 3], strokeWidth=1.4)
+    same = ends.encode(alt.X("at:Q"), alt.Y("at:Q"))
+    panels = alt.vconcat((same + dots).properties(width=300, height=260), _ceilings(found), spacing=18)
+    return titled(panels, title, subtitle)
+
+
+def _ceilings(found: pl.DataFrame) -> Layers:
+    labels = {**{name: f"plateau of {label}" for name, label in LABELS.items()}, "all": "t*, the last of them"}
+    rows = found.with_columns(label=pl.col("metric").replace_strict(labels))
+    base = alt.Chart(rows).encode(alt.Y("label:N", sort=list(labels.values()), title=None))
+    across = alt.Scale(domain=[min(-0.1, found["low"].min()), 1], nice=False)
+    zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
+    named = "correlation with the measured steps (dot), at most (diamond)"
+    span = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(
+        alt.X("low:Q", title=named, scale=across, axis=alt.Axis(tickCount=5)), alt.X2("high:Q")
+    )
+    most = base.mark_rule(strokeWidth=2.2, color=COLORS["i_clip"], strokeDash=[3, 2]).encode(
+        alt.X("ceiling_low:Q"), alt.X2("ceiling_high:Q")
+    )
+    dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="correlation:Q")
+    edge = base.mark_point(shape="diamond", size=110, strokeWidth=2, opacity=1, color=COLORS["i_clip"])
+    text = outlined(base.encode(x="correlation:Q").transform_calculate(
+        shown="format(datum.correlation, '.2f')"), "shown", dy=-12, fontSize=12)  # fmt: skip
+    return alt.layer(zero, most, span, edge.encode(x="ceiling:Q"), dot, text).properties(width=300, height=alt.Step(34))
 
 
 def scoring_time(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
@@ -114,35 +94,3 @@ def scoring_time(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     text = starts.mark_text(align="left", dx=8, dy=13, fontSize=12, fontWeight="bold").encode(text="label:N")
     layers = (base.mark_line().encode(dash), base.mark_point(filled=True, size=40, opacity=1), text)
     return titled(alt.layer(*layers), title, subtitle).properties(width=400, height=230)
-
-
-def architecture(parts: Mapping[str, int], steps: Sequence[int], title: str, subtitle: str = "") -> Layers:
-    """The predictor unrolled along the steps (Figure 4): its parts from the input up, with their parameter counts."""
-    shown = [*steps[:3], None, *steps[-2:]] if len(steps) > 6 else list(steps)
-    levels = ["prompt + step", *parts, "score"]
-    cells = [
-        {"x": column, "y": level, "text": "..." if step is None else f"t = {step}" if not level else ""}
-        for column, step in enumerate(shown)
-        for level in range(len(levels))
-    ]
-    names = [
-        {"y": level, "text": name if name not in parts else f"{name}: {parts[name]:,} parameters"}
-        for level, name in enumerate(levels)
-    ]
-    across = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.6, len(shown) + 2.4]))
-    up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.6, len(levels) - 0.4]))
-    base = alt.Chart(pl.DataFrame(cells)).encode(across, up)
-    arrows = [{"x": c, "y": y, "y2": y + 1, "x2": c} for c in range(len(shown)) for y in range(len(levels) - 1)]
-    arrows += [
-        {"x": c, "x2": c + 1, "y": 1, "y2": 1} for c in range(len(shown) - 1)
-    ]  # the LSTM walks along the steps, both ways
-    lines = alt.Chart(pl.DataFrame(arrows)).mark_rule(color=MUTED, strokeWidth=1.4)
-    box = base.mark_square(size=1500, color="white", stroke=COLORS["d_sim"], strokeWidth=1.6, opacity=1)
-    labels = alt.Chart(pl.DataFrame(names)).mark_text(align="left", fontSize=12, color=INK)
-    layers = (
-        lines.encode(across, alt.X2("x2:Q"), up, alt.Y2("y2:Q")),
-        box,
-        base.mark_text(fontSize=11, color=INK).encode(text="text:N"),
-        labels.encode(alt.X(datum=len(shown) - 0.3), up, text="text:N"),
-    )
-    return titled(alt.layer(*layers), title, subtitle).properties(width=620, height=64 * len(levels))

@@ -4,6 +4,7 @@ The metrics keep the paper's colours (green L-SNR, blue D-SIM, red I-CLIP), in t
 each has a dash of its own, so that no figure needs colour to be read.
 """
 
+import textwrap
 from typing import Any, TypeVar
 
 import altair as alt
@@ -16,6 +17,7 @@ SERIES = ["#1d4fb8", "#e0562d", "#2a9d4f", "#8a6fb0"]  # for lines that are not 
 INK, MUTED, RULE = "#222222", "#737985", "#b9bec7"
 LABELS = {name: info.label for name, info in METRICS.items()}
 STEP_TICKS = [1, 2, 5, 9, 17, 33, 65, 129]
+TITLE, SUBTITLE = 70, 84  # characters of a line: of 550 pixels, as wide as letters that a telephone shows can stand
 
 Layers = alt.LayerChart | alt.FacetChart  # what ``+`` and alt.layer give: the second where all layers share a facet
 Drawn = TypeVar("Drawn", bound=alt.TopLevelMixin)
@@ -24,7 +26,7 @@ Drawn = TypeVar("Drawn", bound=alt.TopLevelMixin)
 @alt.theme.register("bfkit", enable=True)
 def _theme() -> alt.theme.ThemeConfig:
     axis: alt.theme.AxisConfigKwds = {
-        "labelFontSize": 11,
+        "labelFontSize": 12,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
         "labelColor": INK,
@@ -34,7 +36,14 @@ def _theme() -> alt.theme.ThemeConfig:
         "config": {
             "font": "Helvetica, Arial, sans-serif",
             "background": "white",
-            "title": {"fontSize": 14, "anchor": "start", "color": INK, "subtitleColor": MUTED, "offset": 10},
+            "title": {
+                "fontSize": 14,
+                "anchor": "start",
+                "color": INK,
+                "subtitleColor": MUTED,
+                "subtitleFontSize": 12,
+                "offset": 10,
+            },
             "axis": {**axis, "gridColor": "#eceef2", "domainColor": RULE, "tickColor": RULE},
             "legend": {"labelFontSize": 12, "symbolStrokeWidth": 2.5, "symbolSize": 300, "orient": "bottom"},
             "header": {"labelFontSize": 12, "labelFontWeight": "bold", "labelColor": INK},
@@ -61,8 +70,15 @@ def log_steps(field: str, title: str, domain: tuple[float, float]) -> alt.X:
 
 
 def titled(chart: Drawn, title: str, subtitle: str) -> Drawn:
-    """The chart under its finding and, smaller, what was done."""
-    return chart.properties(title=alt.TitleParams(title, subtitle=subtitle or alt.Undefined))
+    """The chart under its finding and, smaller, what was done: in lines no wider than a page of a telephone shows."""
+    below = lines(subtitle, SUBTITLE) if subtitle else alt.Undefined
+    return chart.properties(title=alt.TitleParams(lines(title, TITLE), subtitle=below))
+
+
+def lines(text: str, width: int) -> str | list[str]:
+    """A text, broken into lines if it has more characters than one holds."""
+    broken = textwrap.wrap(text, width)
+    return broken if len(broken) > 1 else text
 
 
 def outlined(base: alt.Chart, field: str, **mark: Any) -> Layers:

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from bfkit.mini import world
@@ -37,6 +38,7 @@ def read_captions(source: str | Path) -> list[str]:
     return _distinct(captions, path)
 
 
+@cache
 def mini_captions(count: int = CANDIDATES) -> dict[str, world.Scene]:
     """The miniature's captions in the order they are offered to Eq. 1, each with a scene it is true of."""
     return world.captioned_scenes(count, CAPTION_SEED)

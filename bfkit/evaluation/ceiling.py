@@ -26,6 +26,7 @@ DISTANCE = (
     "d_sim"  # to a picture's own end: never below 0, and so a power of the steps, where the others come to both sides
 )
 BUDGETS = (9, 17, 33)
+NOTHING = 0.005  # a share whose interval begins below this is none
 
 
 def picture_curves(frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], list[int]]:
@@ -226,8 +227,11 @@ def ceiling_finding(frame: pl.DataFrame, budget: float) -> str:
 
 
 def ceiling_title(frame: pl.DataFrame, budget: float) -> str:
-    """The finding of ``ceilings`` at one budget, in a line."""
-    words, picture = (
-        frame.filter(budget=budget, knows=knows, how="power law")["saved"].item() for knows in ("prompt", "picture")
-    )
-    return f"At {budget:g} steps, words could save {words:.0%} of the loss, and knowing the picture {picture:.0%}"
+    """The finding of ``ceilings`` at one budget, in a line: what knowing prompt or picture saves, by the law."""
+    said = []
+    for knows in ("prompt", "picture"):
+        saved, low, high = (
+            frame.filter(budget=budget, knows=knows, how="power law").select("saved", "low", "high").row(0)
+        )
+        said.append(f"{saved:.0%} ({low:.0%} to {high:.0%})" if low > NOTHING else f"nothing sure (up to {high:.0%})")
+    return f"At {budget:g} steps words could save {said[0]} of the loss, knowing the picture {said[1]}"

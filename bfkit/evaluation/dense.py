@@ -13,6 +13,7 @@ from bfkit import paper
 from bfkit.dataset.curves import interpolate, interpolate_losses, mean_curves
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.rules import at_mean_cost, at_steps, loss, steps_by_plateau
+from bfkit.stats import interval, mean
 
 STRAIGHT, IN_LOGARITHMS = "straight lines", "straight in logarithms"
 
@@ -57,11 +58,11 @@ def interpolation_errors(curves: dict[str, dict[str, np.ndarray]]) -> pl.DataFra
 
 
 def steps_by_both(curves: dict[str, dict[str, np.ndarray]], mean_steps: float) -> pl.DataFrame:
-    """What rules make of drawn and of joined curves: ``rule, joined, drawn_steps, joined_steps, apart, same, lost``.
+    """What rules make of drawn and of joined curves: Eq. 7 as it stands, and the price at ``mean_steps``.
 
-    Eq. 7 as it stands, and the price at ``mean_steps``. ``apart`` is the mean absolute difference in steps, ``same``
-    the share of prompts within one step, ``lost`` the quality that the joined curves' steps cost more, judged on the
-    drawn ones.
+    Rows of ``rule, joined, drawn_steps, joined_steps, apart, apart_low, apart_high, same, lost``. ``apart`` is the mean
+    absolute difference in steps with its interval over prompts, ``same`` the share of prompts within one step,
+    ``lost`` the quality that the joined curves' steps cost more, judged on the drawn ones.
     """
     rules: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
         "Eq. 7, plateau": steps_by_plateau,
@@ -73,8 +74,9 @@ def steps_by_both(curves: dict[str, dict[str, np.ndarray]], mean_steps: float) -
         for joined in (STRAIGHT, IN_LOGARITHMS):
             theirs = rule(curves[joined])
             apart = np.abs(theirs - own)
+            far, low, high = interval(mean, apart.astype(float))
             rows.append({"rule": label, "joined": joined, "drawn_steps": own.mean(), "joined_steps": theirs.mean(),
-                         "apart": apart.mean(), "same": (apart <= 1).mean(),
+                         "apart": far, "apart_low": low, "apart_high": high, "same": (apart <= 1).mean(),
                          "lost": (at_steps(lost, theirs) - at_steps(lost, own)).mean()})  # fmt: skip
     return pl.DataFrame(rows)
 
@@ -82,7 +84,10 @@ def steps_by_both(curves: dict[str, dict[str, np.ndarray]], mean_steps: float) -
 def dense_title(steps: pl.DataFrame) -> str:
     """The finding of ``steps_by_both``, in a line."""
     plateau = steps.filter(rule="Eq. 7, plateau", joined=STRAIGHT).row(0, named=True)
-    return f"Joined from twelve, t* moves by {plateau['apart']:.1f} steps from where every count would put it"
+    return (
+        f"Joined from twelve, t* lies {plateau['apart']:.1f} steps ({plateau['apart_low']:.1f} to "
+        f"{plateau['apart_high']:.1f}) from where every count would put it"
+    )
 
 
 def dense_finding(errors: pl.DataFrame, steps: pl.DataFrame) -> str:
@@ -91,6 +96,6 @@ def dense_finding(errors: pl.DataFrame, steps: pl.DataFrame) -> str:
     plateau = steps.filter(rule="Eq. 7, plateau", joined=STRAIGHT).row(0, named=True)
     return (
         f"Twelve step counts joined by straight lines miss the drawn curves by {shares:.1%} of their range at most, "
-        f"the mean over steps; t* moves by {plateau['apart']:.1f} steps ({plateau['drawn_steps']:.1f} drawn, "
-        f"{plateau['joined_steps']:.1f} joined)"
+        f"the mean over steps; t* moves by {plateau['apart']:.1f} steps ({plateau['apart_low']:.1f} to "
+        f"{plateau['apart_high']:.1f}), from {plateau['drawn_steps']:.1f} drawn to {plateau['joined_steps']:.1f} joined"
     )

@@ -4,13 +4,17 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 import torch
 
 from bfkit import paper, stats
+from bfkit.dataset.curves import mean_curves
 from bfkit.devices import synchronize
 from bfkit.metrics.l_snr import l_snr
+from bfkit.metrics.registry import METRICS
 from bfkit.metrics.scorer import Scorer
+from bfkit.predictor.plateau import last_step
 
 
 def spread(frame: pl.DataFrame, columns: Sequence[str] = paper.METRICS) -> pl.DataFrame:
@@ -36,6 +40,35 @@ def monotonicity(frame: pl.DataFrame, columns: Sequence[str] = paper.METRICS) ->
         rows.append({"metric": column, "mean curve": stats.spearman(mean["steps"], mean[column]),
                      "median prompt": single.median(), "prompts": len(single)})  # fmt: skip
     return pl.DataFrame(rows)
+
+
+def ripening(frame: pl.DataFrame, part: float = 0.9, draws: int = 1000) -> pl.DataFrame:
+    """From which step count on ``part`` of the way is done, of each metric's mean curve: ``metric, steps, low, high``.
+
+    ``frame`` is a score table; the way is that from its first step count to its last, the interval is over prompts.
+    """
+    _, curves, steps = mean_curves(frame)
+    count, rng, rows = len(next(iter(curves.values()))), np.random.default_rng(0), []
+    shares = np.vstack([np.full(count, 1 / count), rng.multinomial(count, np.full(count, 1 / count), draws) / count])
+    for name, values in curves.items():
+        means = shares @ values
+        left = np.abs(means - means[:, -1:]) > (1 - part) * np.abs(means[:, :1] - means[:, -1:])
+        at = np.asarray(steps)[
+            last_step(left[:, :-1]) * left[:, :-1].any(axis=1)
+        ]  # the count after the last that lacks
+        low, high = np.quantile(at[1:], [0.025, 0.975], method="nearest")
+        rows.append({"metric": name, "steps": int(at[0]), "low": int(low), "high": int(high)})
+    return pl.DataFrame(rows)
+
+
+def ripening_finding(found: pl.DataFrame, part: str = "Nine tenths") -> str:
+    """One sentence on ``ripening``."""
+    said = [
+        f"{row['steps']} steps on {METRICS[row['metric']].label}"
+        + (f" ({row['low']} to {row['high']})" if row["low"] < row["high"] else "")
+        for row in found.iter_rows(named=True)
+    ]
+    return f"{part} of the way are done by {', '.join(said)}"
 
 
 SCORED = 8  # pictures measured at once when measuring is timed

@@ -21,7 +21,8 @@ def prediction_errors(
 ) -> pl.DataFrame:
     """Mean absolute error on held-out prompts of the predictor and of what it has to beat, with 95% intervals.
 
-    Two score tables in, rows of ``metric, model, error, low, high, paper`` out; the paper's value stands at BiLSTM.
+    Two score tables in, rows of ``metric, model, error, low, high, gain, gain_low, gain_high, paper`` out: ``gain`` is
+    how much lower the BiLSTM's error is on the same prompts; the paper's value stands at BiLSTM.
     """
     train_texts, train = dense_curves(training)
     texts, measured = dense_curves(held_out)
@@ -31,24 +32,39 @@ def prediction_errors(
         "nearest prompt": nearest_curve(train_rows, train, rows),
         "mean curve": mean_curve(train, len(texts)),
     }
-    found = []
+    own, found = absolute_error(models["BiLSTM"], measured), []
     for model, curves in models.items():
         for name, errors in absolute_error(curves, measured).items():
-            mean, low, high = stats.interval(stats.mean, errors)
             published = paper.TABLE_1["OURS"][name] if model == "BiLSTM" else None
-            found.append({"metric": name, "model": model, "error": mean, "low": low, "high": high, "paper": published})
+            values = *stats.interval(stats.mean, errors), *stats.interval(stats.mean, errors - own[name])
+            columns = ("error", "low", "high", "gain", "gain_low", "gain_high")
+            found.append(
+                {"metric": name, "model": model, **dict(zip(columns, values, strict=True)), "paper": published}
+            )
     return pl.DataFrame(found, schema_overrides={"paper": pl.Float64})
 
 
 def prediction_finding(errors: pl.DataFrame) -> str:
-    """One sentence on ``prediction_errors``: on which metrics the BiLSTM beats both baselines."""
-    best = errors.sort("error").group_by("metric", maintain_order=True).first()
-    won = [METRICS[name].label for name in METRICS if best.filter(metric=name)["model"][0] == "BiLSTM"]
-    if len(won) == len(METRICS):
-        return "The BiLSTM beats both baselines on every metric"
-    if not won:
-        return "The BiLSTM does not beat the baselines on any metric"
-    return f"The BiLSTM beats both baselines on {' and '.join(won)} only"
+    """One sentence on ``prediction_errors``: where the BiLSTM surely beats both baselines, by paired errors."""
+    verdicts: dict[str, list[str]] = {}
+    for name, info in METRICS.items():
+        others = errors.filter(pl.col("metric") == name, pl.col("model") != "BiLSTM")
+        lost, tied = others.filter(pl.col("gain_high") < 0), others.filter(pl.col("gain_low") <= 0)
+        verdict = "beats both baselines"
+        if len(lost):
+            verdict = f"loses to the {' and the '.join(lost['model'])}"
+        elif len(tied):
+            verdict = f"cannot be told from the {' and the '.join(tied['model'])}"
+        verdicts.setdefault(verdict, []).append(info.label)
+    if len(verdicts) == 1:
+        return f"The BiLSTM {next(iter(verdicts))} on every metric"
+    return "The BiLSTM " + "; it ".join(f"{verdict} on {' and '.join(on)}" for verdict, on in verdicts.items())
+
+
+def parameters(predictors: Predictors) -> dict[str, int]:
+    """How many numbers one of the networks has learnt, by its parts."""
+    network = next(iter(predictors.networks.values())).network
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
 
 
 def paper_and_here(settings: PredictorSettings) -> pl.DataFrame:
@@ -75,34 +91,6 @@ def paper_and_here(settings: PredictorSettings) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=("what", "paper", "here"), orient="row")
 
 
-def t_star_agreement(
-    predicted: pl.DataFrame, measured: pl.DataFrame, ceilings: pl.DataFrame, draws: int = 4000
-) -> pl.DataFrame:
-    """Predicted against measured steps of the same prompts: ``metric, correlation, low, high, ceiling``.
-
-    Two of ``Choice.table``'s, row by row, and ``reliability``'s rows of plateaus, whose ``ceiling`` no prediction from
-    the prompt can be expected to pass. Pearson's correlation with its interval over prompts; ``all`` is t*.
-    """
-    rows = []
-    for metric in (*METRICS, "all"):
-        column = "steps" if metric == "all" else metric
-        pair = (frame[column].to_numpy().astype(float) for frame in (predicted, measured))
-        ceiling = ceilings.filter(quantity="plateau", metric=metric)["ceiling"].item()
-        value, low, high = stats.interval(stats.correlation, *pair, draws=draws)
-        rows.append({"metric": metric, "correlation": value, "low": low, "high": high, "ceiling": ceiling})
-    return pl.DataFrame(rows)
-
-
-def agreement_finding(found: pl.DataFrame) -> str:
-    """One sentence on ``t_star_agreement``: t* predicted from the words, beside the best that words can do."""
-    own = found.filter(metric="all").row(0, named=True)
-    verdict = "tells" if own["low"] > 0 else "does not surely tell"
-    return (
-        f"The predictor {verdict} a prompt's t*: correlation {own['correlation']:.2f} ({own['low']:.2f} to "
-        f"{own['high']:.2f}) of at most {own['ceiling']:.2f}"
-    )
-
-
 def errors_by_step(predictors: Predictors, clip: Clip, held_out: pl.DataFrame) -> pl.DataFrame:
     """Absolute error at each sampled step count (Figure 12): ``metric, steps, error, spread``, the standard error."""
     texts, measured, steps = mean_curves(held_out)
@@ -113,6 +101,24 @@ def errors_by_step(predictors: Predictors, clip: Clip, held_out: pl.DataFrame) -
         spread = errors.std(axis=0, ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.zeros(len(steps))
         rows += zip([name] * len(steps), steps, errors.mean(axis=0), spread, strict=True)
     return pl.DataFrame(rows, schema=("metric", "steps", "error", "spread"), orient="row")
+
+
+def errors_by_step_finding(frame: pl.DataFrame, few: int = 9) -> str:
+    """One sentence on ``errors_by_step``: on which metrics the error surely sits below a ``few`` steps, or above.
+
+    Surely: the mean over the counts on one side is further off than two standard errors of either.
+    """
+    sides: dict[str, list[str]] = {}
+    for name, info in METRICS.items():
+        own = frame.filter(metric=name)
+        early, late = (own.filter(where) for where in (pl.col("steps") < few, pl.col("steps") >= few))
+        apart = early["error"].mean() - late["error"].mean() if len(early) and len(late) else 0.0
+        unsure = 2 * sum(part["spread"].max() for part in (early, late) if len(part))
+        side = f"below {few} steps" if apart > unsure else f"from {few} steps on" if apart < -unsure else ""
+        sides.setdefault(side, []).append(info.label)
+    said = [f"it sits {side} on {' and '.join(on)}" for side, on in sides.items() if side]
+    said += [f"on {' and '.join(sides[''])} no side of {few} steps stands out"] if "" in sides else []
+    return f"Where the error sits: {'; '.join(said)}"
 
 
 def synthetic_plateaus(
@@ -145,3 +151,11 @@ def synthetic_plateaus(
             "predicted": [plateau_step(curve, weight) for curve in guessed],
         }
     )
+
+
+def synthetic_finding(found: pl.DataFrame, enough: float = 0.7) -> str:
+    """One sentence on ``synthetic_plateaus``: whether the network surely finds plateaus where there are any."""
+    pair = (found[column].to_numpy().astype(float) for column in ("true", "predicted"))
+    rho, low, high = stats.interval(stats.rank_correlation, *pair)
+    verdict = "is found" if low > enough else "is surely not well found" if high < enough else "may or may not be found"
+    return f"On clean curves the plateau {verdict}: rank correlation {rho:.2f} ({low:.2f} to {high:.2f})"

@@ -1,4 +1,4 @@
-"""How to spend a budget of evaluations on a data set: many prompts or many seeds, all step counts or a few.
+"""How to spend a budget of evaluations on a data set: many prompts or seeds, all step counts or a few, alike or not.
 
 ``measure`` trains the predictor on data sets that cost equally much and are made otherwise, taken from a score table;
 the miniature's are shipped as ``mini/tables/recipes.csv``. ``best`` of them is what ``bfkit quickstart`` follows.
@@ -6,6 +6,8 @@ the miniature's are shipped as ``mini/tables/recipes.csv``. ``best`` of them is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -21,6 +23,7 @@ from bfkit.profiles import PROFILES, TABLES, Profile
 
 FILE = TABLES / "recipes.csv"
 FEW = (1, 3, 5, 9, 17, 33, 129)  # step counts that lie evenly in their logarithm, of those that the paper draws
+Chosen = Literal["at random", "alike", "far apart"]
 PROMPTS = 75  # of the dearest recipe: the cheapest then asks for nearly all that there are
 
 
@@ -30,6 +33,7 @@ class Recipe:
 
     seeds: int
     step_counts: tuple[int, ...]
+    chosen: Chosen = "at random"  # how diverse its prompts are, by CLIP
 
     @property
     def evaluations(self) -> int:
@@ -37,7 +41,10 @@ class Recipe:
         return self.seeds * evaluations_a_set(self.step_counts)
 
 
-RECIPES = tuple(Recipe(seeds, counts) for counts in (paper.STEP_COUNTS, FEW) for seeds in (4, 2, 1))
+RECIPES = (
+    *(Recipe(seeds, counts) for counts in (paper.STEP_COUNTS, FEW) for seeds in (4, 2, 1)),
+    *(Recipe(4, paper.STEP_COUNTS, chosen) for chosen in ("alike", "far apart")),
+)
 
 
 def measure(
@@ -49,25 +56,27 @@ def measure(
 ) -> pl.DataFrame:
     """The errors of predictors whose data sets cost what the first recipe's cost with that many prompts.
 
-    Rows of ``seeds, step_counts, prompts, evaluations, metric, prompt_id, error``: each held-out prompt's mean absolute
-    error, measured with all seeds and step counts. A recipe that asks for more prompts than there are is left out.
-    Several minutes on two cores. Raises ValueError if the table lacks a recipe's seeds or step counts.
+    Rows of ``seeds, step_counts, chosen, prompts, evaluations, metric, prompt_id, error``: each held-out prompt's mean
+    absolute error, measured with all seeds and step counts. A recipe that asks for more prompts than there are is left
+    out. Several minutes on two cores. Raises ValueError if the table lacks a recipe's seeds or step counts.
     """
     training, held_out = split_by_prompt(read_scores(profile.scores))
     clip = load_clip(profile.clip, device)
     test_texts, measured = dense_curves(held_out)
     test_rows, test_ids = clip.embed_texts(test_texts), held_out["prompt_id"].unique().sort()
-    ids, budget = training["prompt_id"].unique().sort().to_numpy(), prompts * recipes[0].evaluations
-    order, frames = np.random.default_rng(seed).permutation(ids), []
+    by_id = training.select("prompt_id", "prompt").unique().sort("prompt_id")
+    ids, everything = by_id["prompt_id"].to_numpy(), clip.embed_texts(by_id["prompt"].to_list())
+    order, frames, budget = np.random.default_rng(seed).permutation(len(ids)), [], prompts * recipes[0].evaluations
     for recipe in recipes:
         count = budget // recipe.evaluations
         if count > len(order):
             continue
-        own = _measured_so(training, recipe).filter(pl.col("prompt_id").is_in(order[:count].tolist()))
-        texts, curves = dense_curves(own)
-        fitted = fit_predictors(clip.embed_texts(texts), curves, profile.predictor, seed)
+        rows = np.sort(_diverse(everything, order, count, recipe.chosen))
+        own = _measured_so(training, recipe).filter(pl.col("prompt_id").is_in(ids[rows].tolist()))
+        fitted = fit_predictors(everything[rows], dense_curves(own)[1], profile.predictor, seed)
         for name, errors in absolute_error(fitted(test_rows), measured).items():
-            keys = {"seeds": recipe.seeds, "step_counts": " ".join(map(str, recipe.step_counts)), "prompts": count,
+            counts = " ".join(map(str, recipe.step_counts))
+            keys = {"seeds": recipe.seeds, "step_counts": counts, "chosen": recipe.chosen, "prompts": count,
                     "evaluations": count * recipe.evaluations, "metric": name}  # fmt: skip
             tested = pl.DataFrame({"prompt_id": test_ids, "error": errors})
             frames.append(tested.select(**{key: pl.lit(value) for key, value in keys.items()}, prompt_id="prompt_id",
@@ -89,14 +98,38 @@ def _measured_so(frame: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     return frame.filter(pl.col("seed").is_in(seeds), pl.col("steps").is_in(recipe.step_counts))
 
 
+def _diverse(embeddings: torch.Tensor, order: np.ndarray, count: int, chosen: Chosen) -> np.ndarray:
+    """``count`` rows of unit embeddings (N, D): the first of an order, those most like its first, or each unlike all.
+
+    Far apart is greedy: each next one is the one whose nearest chosen prompt is the furthest away.
+    """
+    if chosen == "at random":
+        return order[:count]
+    alike = (embeddings @ embeddings.T).cpu().numpy()
+    if chosen == "alike":
+        return np.argsort(-alike[order[0]], kind="stable")[:count]
+    picked, nearest = [order[0]], alike[order[0]].copy()
+    while len(picked) < count:
+        nearest[picked[-1]] = np.inf
+        picked.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, alike[picked[-1]])
+    return np.array(picked)
+
+
+def read_recipes(path: Path = FILE) -> pl.DataFrame:
+    """The shipped errors, as ``measure`` returns them; a file of before had all its prompts at random."""
+    errors = pl.read_csv(path)
+    return errors if "chosen" in errors.columns else errors.with_columns(chosen=pl.lit("at random"))
+
+
 def summary(errors: pl.DataFrame | None = None) -> pl.DataFrame:
     """What each recipe costs and how it errs, the best first: a row a recipe, a column a metric.
 
     ``relative`` is its error against the first recipe's, the mean over metrics. ``errors`` is what ``measure`` returns
     (default: the shipped ones).
     """
-    errors = pl.read_csv(FILE) if errors is None else errors
-    keys = ["seeds", "step_counts", "prompts", "evaluations"]
+    errors = read_recipes() if errors is None else errors
+    keys = ["seeds", "step_counts", "chosen", "prompts", "evaluations"]
     means = errors.group_by(*keys, "metric", maintain_order=True).agg(pl.col("error").mean())
     wide = means.pivot("metric", index=keys, values="error")
     relative = pl.mean_horizontal(pl.col(name) / pl.col(name).first() for name in paper.METRICS)
@@ -104,6 +137,6 @@ def summary(errors: pl.DataFrame | None = None) -> pl.DataFrame:
 
 
 def best(errors: pl.DataFrame | None = None) -> Recipe:
-    """The recipe of the least error at equal cost."""
-    row = summary(errors).row(0, named=True)
+    """The recipe of the least error at equal cost, of those that choose no prompts by their words."""
+    row = summary(errors).filter(chosen="at random").row(0, named=True)
     return Recipe(row["seeds"], tuple(int(count) for count in row["step_counts"].split()))

@@ -98,28 +98,41 @@ def sensitivity_finding(frame: pl.DataFrame) -> str:
 
 
 def plateau_choices(held_out: pl.DataFrame) -> pl.DataFrame:
-    """t* of measured curves under each reading of Eq. 7: ``series, center, mean t*, sd t*, rank correlation``.
+    """t* of measured curves under each reading of Eq. 7.
 
-    The series is every step from 1 on, interpolated, or the step counts that were drawn; the correlation is with the
-    default reading, the dense series about its median.
+    Rows of ``series, center, steps, spread, change, change_low, change_high, rank_correlation``. The series is every
+    step from 1 on, interpolated, or the step counts that were drawn; ``change`` of the mean t*, with its interval over
+    prompts, and the correlation are with the default reading, the dense series about its median.
     """
     prompts, sparse, counts = mean_curves(held_out)
     _, dense = dense_curves(held_out)
-    found: dict[tuple[str, str], list[int]] = {}
+    found: dict[tuple[str, str], np.ndarray] = {}
     for series, curves, steps in (("dense", dense, None), ("sparse", sparse, counts)):
         for center in ("median", "mean"):
-            found[series, center] = [
+            each = [
                 max(
                     plateau_step(curves[name][row], paper.WEIGHTS[name], info.lower_is_better, steps, center)
                     for name, info in METRICS.items()
                 )
                 for row in range(len(prompts))
             ]
-    default = found["dense", "median"]
-    return pl.DataFrame(
-        [
-            {"series": series, "center": center, "mean t*": float(np.mean(t)), "sd t*": float(np.std(t)),
-             "rank correlation": stats.spearman(default, t)}
-            for (series, center), t in found.items()
-        ]
-    )  # fmt: skip
+            found[series, center] = np.array(each, float)
+    default, rows = found["dense", "median"], []
+    for (series, center), t in found.items():
+        change = dict(zip(("change", "change_low", "change_high"), interval(mean, t - default), strict=True))
+        rows.append({"series": series, "center": center, "steps": t.mean(), "spread": t.std(), **change,
+                     "rank_correlation": stats.spearman(default, t)})  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def choices_finding(found: pl.DataFrame) -> str:
+    """One sentence on ``plateau_choices``: what moves t* most, if anything surely does."""
+    rows = found.with_columns(size=pl.col("change").abs()).sort("size", descending=True)
+    row = rows.filter((pl.col("change_low") > 0) | (pl.col("change_high") < 0)).head(1)
+    if row.is_empty():
+        return "No other reading of Eq. 7 surely moves the mean t*"
+    own = row.row(0, named=True)
+    return (
+        f"Of the readings of Eq. 7, the {own['series']} series about its {own['center']} moves the mean t* most: by "
+        f"{own['change']:+.1f} steps ({own['change_low']:+.1f} to {own['change_high']:+.1f})"
+    )

@@ -76,6 +76,22 @@ def _judged(
     }
 
 
+def weights_finding(search: pl.DataFrame, kept: float = 0.99, near: float = 0.01) -> str:
+    """One sentence on ``search_weights``: the best that keep enough, how many are as good, and the paper's own."""
+    allowed = search.filter(pl.col("kept") >= kept)
+    own = search.filter(*(pl.col(f"w_{name}") == weight for name, weight in paper.WEIGHTS.items()))
+    papers = "" if own.is_empty() else f"; the paper's keep {own['kept'].item():.1%}"
+    if allowed.is_empty():
+        return f"No weights keep {kept:.0%} of REFERENCE's quality{papers}"
+    best = best_weights(search, kept=kept)
+    named = ", ".join(f"{best[f'w_{name}']:.1f}" for name in METRICS)
+    alike = len(allowed.filter(pl.col("efficiency") >= (1 - near) * best["efficiency"])) - 1
+    return (
+        f"Of {len(search):,} weights {len(allowed):,} keep {kept:.0%} of REFERENCE's quality; best is ({named}), "
+        f"and {alike or 'no'} other{'s' * (alike != 1)} within {near:.0%} of it{papers}"
+    )
+
+
 def best_weights(search: pl.DataFrame, reading: Reading = "kept", kept: float = 0.99) -> dict[str, float]:
     """The row of ``search_weights`` that a reading of "using the efficiency measurement" (Section 3.4) prefers.
 

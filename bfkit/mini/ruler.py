@@ -132,13 +132,32 @@ def paint_report(
 
 
 def ruler_title(table: pl.DataFrame) -> str:
-    """The finding of ``paint_report`` at its last step count, in a line."""
+    """The finding of ``paint_report`` at its last step count, in a line: what is right most often, and least."""
     last = table.filter(pl.col("steps") == pl.col("steps").max(), subset="all").filter(pl.col("verdict") != "frechet")
-    best, worst = last.sort("value", descending=True).row(0, named=True), last.sort("value").row(0, named=True)
-    first, second = (row["verdict"].replace("_", " ") for row in (best, worst))
-    return (
-        f"Of what is asked, {first} is right in {best['value']:.0%} of the pictures, {second} in {worst['value']:.0%}"
-    )
+    most, least = last.sort("value", descending=True).row(0, named=True), last.sort("value").row(0, named=True)
+    if most["low"] <= least["high"]:
+        return f"Of what is asked, all is right about as often: in {_share(least)} to {_share(most)} of the pictures"
+    first, second = (row["verdict"].replace("_", " ") for row in (most, least))
+    return f"Of what is asked, {first} is right in {_share(most)} of the pictures, {second} in {_share(least)}"
+
+
+def _share(row: dict) -> str:
+    return f"{row['value']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
+
+
+def ruler_finding(table: pl.DataFrame) -> str:
+    """One sentence on ``paint_report``: what more steps than the fewest surely mend, and what they do not."""
+    rows = table.filter(pl.col("verdict") != "frechet", subset="all")
+    ends = [rows.filter(pl.col("steps") == at) for at in (rows["steps"].min(), rows["steps"].max())]
+    both = ends[0].join(ends[1], on="verdict", suffix="_last", maintain_order="left")
+    mended = both.filter(pl.col("low_last") > pl.col("high"))["verdict"].str.replace_all("_", " ").to_list()
+    rest = both.filter(pl.col("low_last") <= pl.col("high"))["verdict"].str.replace_all("_", " ").to_list()
+    if not mended:
+        said = "nothing becomes surely more often right"
+    else:
+        said = f"these become surely more often right: {', '.join(mended)}"
+        said += f"; these do not: {', '.join(rest)}" if rest else ""
+    return f"From {ends[0]['steps'][0]} steps to {ends[1]['steps'][0]}, {said}"
 
 
 def asked_scenes(count: int) -> list[Scene]:

@@ -1,6 +1,7 @@
 """Pictures in rows with their captions, as one PIL image: for figures that show pictures rather than numbers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -9,7 +10,7 @@ from .pixels import to_bytes
 
 SCALE = 2  # everything is drawn at twice its nominal size, for sharp print
 INK, FRAME = "#222222", "#e0562d"
-GAP, LINE, LETTERS = 8, 14, 11  # nominal pixels: between pictures, of a line of text, of its letters
+GAP, LINE, LETTERS = 8, 15, 12  # nominal pixels: between pictures, of a line of text, of its letters
 
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -60,7 +61,48 @@ def contact_sheet(
             for number, text in enumerate(texts[index]):
                 pen.text((left, top + side + 6 + number * line), text, fill=INK, font=font)
         top += height
+    sheet.info["description"] = f"{len(images)} pictures: {'; '.join(captions)}"
     return sheet
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures (N, 3, H, W) in [0, 1] under one heading, each with its caption; those in ``marked`` get a frame.
+
+    ``beside`` stands at their right, such as their score curves.
+    """
+
+    heading: str
+    captions: Sequence[str]
+    pictures: torch.Tensor
+    marked: Sequence[int] = ()
+    beside: Image.Image | None = None
+
+
+def under_headings(rows: Sequence[Row], side: int = 84, columns: int = 6) -> Image.Image:
+    """Rows of pictures, each under its heading; one with more pictures than ``columns`` goes on below itself.
+
+    Six of 84 pixels are as wide as a page of a telephone shows with letters that can be read.
+    """
+    font, line = _font(), LINE * SCALE
+    sheets = [contact_sheet(r.pictures, r.captions, min(columns, len(r.captions)), side, r.marked) for r in rows]
+    edge = max(sheet.width for sheet in sheets)
+    headings = [_wrap(row.heading, font, edge - 2 * GAP * SCALE) for row in rows]
+    heads = [line * len(own) + 6 * SCALE for own in headings]
+    heights = [max(head + sheet.height, row.beside.height if row.beside else 0)
+               for head, sheet, row in zip(heads, sheets, rows, strict=True)]  # fmt: skip
+    width = edge + max(row.beside.width if row.beside else 0 for row in rows)
+    whole = Image.new("RGB", (width, sum(heights)), "white")
+    pen, top = ImageDraw.Draw(whole), 0
+    for row, heading, head, sheet, height in zip(rows, headings, heads, sheets, heights, strict=True):
+        for number, text in enumerate(heading):
+            pen.text((GAP * SCALE, top + 8 + number * line), text, fill=INK, font=font)
+        whole.paste(sheet, (0, top + head))
+        if row.beside:
+            whole.paste(row.beside, (edge, top + (height - row.beside.height) // 2))
+        top += height
+    whole.info["description"] = "; ".join(f"{row.heading}: {', '.join(row.captions)}" for row in rows)
+    return whole
 
 
 def ladders(
@@ -71,22 +113,13 @@ def ladders(
     Each row is ``prompt, steps, t*, pictures`` with one picture (3, H, W) for each of the steps, t* among them.
     ``beside`` is what stands at the right of each row, such as its score curves.
     """
-    font, strips = _font(), []
-    for _, steps, t_star, pictures in rows:
-        captions = [f"t* = {n} steps" if n == t_star else f"{n} step{'s' * (n != 1)}" for n in steps]
-        strips.append(contact_sheet(pictures, captions, len(steps), side, marked=[list(steps).index(t_star)]))
-    edge = max(strip.width for strip in strips)
-    titles = [_wrap(f"“{prompt}”", font, edge - 2 * GAP * SCALE) for prompt, *_ in rows]
-    heads = [(LINE * len(title) + 6) * SCALE for title in titles]
-    others = [*beside, *[Image.new("RGB", (0, 0))] * (len(rows) - len(beside))]
-    heights = [max(a.height + head, b.height) for a, head, b in zip(strips, heads, others, strict=True)]
-    sheet = Image.new("RGB", (edge + max(other.width for other in others), sum(heights)), "white")
-    pen, top = ImageDraw.Draw(sheet), 0
-    for title, head, strip, other, height in zip(titles, heads, strips, others, heights, strict=True):
-        for number, text in enumerate(title):
-            pen.text((GAP * SCALE, top + 8 + number * LINE * SCALE), text, fill=INK, font=font)
-        sheet.paste(strip, (0, top + head))
-        if other.width:
-            sheet.paste(other, (edge, top + (height - other.height) // 2))
-        top += height
-    return sheet
+    strips = []
+    for (prompt, steps, t_star, pictures), other in zip(rows, beside or [None] * len(rows), strict=True):
+        captions = [f"t* = {n} steps" if n == t_star else count_of_steps(n) for n in steps]
+        strips.append(Row(f"“{prompt}”", captions, pictures, [list(steps).index(t_star)], other))
+    return under_headings(strips, side, max(len(row.captions) for row in strips))
+
+
+def count_of_steps(steps: int) -> str:
+    """A number of steps in words: 1 step, 2 steps."""
+    return f"{steps} step{'s' * (steps != 1)}"

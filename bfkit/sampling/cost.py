@@ -83,6 +83,17 @@ def seconds_per_evaluation(pipe: DiffusionPipeline, profile: Profile, batch: int
     return statistics.median(times[1:])
 
 
+def summary(pipe: DiffusionPipeline, profile: Profile) -> pl.DataFrame:
+    """What a denoising step costs here: ``quantity, value``; GFLOPs are thousand million operations."""
+    weights = sum(p.numel() for p in denoiser(pipe, profile).parameters())
+    found = {
+        "million weights in the denoiser": weights / 1e6,
+        f"ms an evaluation (batch {profile.batch})": 1e3 * seconds_per_evaluation(pipe, profile, profile.batch),
+        "GFLOPs a step, guidance included": 1e3 * tflops_per_evaluation(pipe, profile),
+    }
+    return pl.DataFrame({"quantity": list(found), "value": list(found.values())})
+
+
 TIMED = pl.Schema(
     {"system": pl.String, "prompt": pl.String, "steps": pl.UInt16, "seconds": pl.Float64, "joules": pl.Float64}
 )

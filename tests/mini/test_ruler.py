@@ -166,8 +166,26 @@ def test_the_report_has_a_row_a_step_count_subset_and_verdict_and_tells_a_painte
     assert counts.filter(subset="all")["count"].item() == 40 == counts.filter(pl.col("subset") != "all")["count"].sum()
 
 
-def test_the_title_is_what_the_last_step_count_says():
-    rows = [("all", 5, "ground", 0.1), ("all", 33, "ground", 0.97), ("all", 33, "ground_colors", 0.6),
-            ("single", 33, "ground", 0.2), ("all", 33, "frechet", 1.9)]  # fmt: skip
-    table = pl.DataFrame(rows, schema=["subset", "steps", "verdict", "value"], orient="row")
-    assert ruler.ruler_title(table) == "Of what is asked, ground is right in 97% of the pictures, ground colors in 60%"
+def painted(*rows: tuple[str, int, str, float, float, float]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["subset", "steps", "verdict", "value", "low", "high"], orient="row")
+
+
+def test_the_title_is_what_the_last_step_count_says_as_far_as_it_can_be_told():
+    rows = [("all", 5, "ground", 0.1, 0.0, 0.2), ("all", 33, "ground", 0.97, 0.95, 0.98),
+            ("all", 33, "ground_colors", 0.6, 0.5, 0.7), ("single", 33, "ground", 0.2, 0.1, 0.3),
+            ("all", 33, "frechet", 1.9, 1.9, 1.9)]  # fmt: skip
+    assert ruler.ruler_title(painted(*rows)) == (
+        "Of what is asked, ground is right in 97% (95% to 98%) of the pictures, ground colors in 60% (50% to 70%)"
+    )
+    alike = [rows[1], ("all", 33, "ground_colors", 0.94, 0.9, 0.96)]
+    assert "all is right about as often" in ruler.ruler_title(painted(*alike))
+
+
+def test_what_more_steps_mend_is_only_what_they_surely_mend():
+    rows = [("all", 5, "ground", 0.9, 0.85, 0.93), ("all", 33, "ground", 0.92, 0.88, 0.95),
+            ("all", 5, "shape", 0.2, 0.1, 0.3), ("all", 33, "shape", 0.6, 0.5, 0.7)]  # fmt: skip
+    assert ruler.ruler_finding(painted(*rows)) == (
+        "From 5 steps to 33, these become surely more often right: shape; these do not: ground"
+    )
+    worse = [("all", 5, "shape", 0.6, 0.5, 0.7), ("all", 33, "shape", 0.2, 0.1, 0.3)]
+    assert "nothing becomes surely more often right" in ruler.ruler_finding(painted(*worse))
