@@ -120,8 +120,9 @@ def subset_accuracy_finding(frame: pl.DataFrame) -> str:
     named = [
         f"{verb} {' and '.join(n.removeprefix('without ') for n in names)}" for verb, names in said.items() if names
     ]
+    sure = "" if whole["low"] > 0 else "do not surely "
     return (
-        f"Predicted and measured t* go together with a rank correlation of {whole['correlation']:.2f} "
+        f"Predicted and measured t* {sure}go together, with a rank correlation of {whole['correlation']:.2f} "
         f"({whole['low']:.2f} to {whole['high']:.2f}), {whole['near']:.0%} of prompts within a quarter; it "
         + (" and ".join(named) if named else "surely rests on no single metric")
     )

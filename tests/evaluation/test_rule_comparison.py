@@ -155,8 +155,10 @@ def test_the_accuracy_of_t_star_is_against_the_measured_one_and_each_metric_has_
     assert rows["I-CLIP alone"]["correlation"] == rows["I-CLIP alone"]["measured"] == 0, "always a single step"
     said = metric_subsets.subset_accuracy_finding(frame)
     assert said.endswith("within a quarter; it rests on D-SIM and would be better without L-SNR")
-    nobody = frame.with_columns(part_low=pl.lit(-1.0), part_high=pl.lit(1.0))
-    assert metric_subsets.subset_accuracy_finding(nobody).endswith("it surely rests on no single metric")
+    assert "t* go together, with" in said
+    nobody = frame.with_columns(part_low=pl.lit(-1.0), part_high=pl.lit(1.0), low=pl.lit(-0.1))
+    said = metric_subsets.subset_accuracy_finding(nobody)
+    assert "t* do not surely go together, with" in said and said.endswith("it surely rests on no single metric")
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "only d_sim was measured"), (3, "2 prompts are too few to rank")])
