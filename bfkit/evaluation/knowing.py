@@ -135,7 +135,9 @@ def knowing_title(found: pl.DataFrame, budget: float) -> str:
         return f"At {budget:g} evaluations nothing surely saves more than the words, {words['saved']:.0%}"
     alone = f"words alone {words['saved']:.0%}" if words["low"] > 0 else "words alone nothing sure"
     surely = "" if first["low"] > words["high"] else "; that it is more may be luck"
-    return f"At {budget:g} evaluations {first['knows']} saves {first['saved']:.0%}, {alone}{surely}"
+    return (
+        f"At {budget:g} evaluations {first['knows'].removeprefix('and ')} saves {first['saved']:.0%}, {alone}{surely}"
+    )
 
 
 def knowing_finding(found: pl.DataFrame, budget: float) -> str:

@@ -71,6 +71,8 @@ def memory_title(found: pl.DataFrame) -> str:
             said.append(f"adds {-row['gain']:.0%} to the loss where prompts {case}")
         else:
             said.append(f"does nothing sure where prompts {case}")
+    if all("nothing" in one for one in said):
+        return f"A memory does nothing sure, neither where prompts {AGAIN} nor where they {NEW}"
     return f"A memory {said[0]}, and {said[1]}"
 
 

@@ -61,6 +61,8 @@ def test_the_title_says_who_saves_the_most_how_surely_or_that_nobody_does():
             for name, saved in zip(knowing.KNOW, (0.05, 0.01, 0.06, 0.12, 0.03), strict=True)]  # fmt: skip
     found = pl.DataFrame(rows)
     assert knowing.knowing_title(found, 17) == "At 17 evaluations prompt and first look saves 12%, words alone 5%"
+    twice = found.with_columns(pl.when(knows="and a second look").then(0.3).otherwise("saved").alias("saved"))
+    assert knowing.knowing_title(twice, 17).startswith("At 17 evaluations a second look saves 30%")
     near = found.with_columns(high=pl.col("saved") + 0.06)
     assert knowing.knowing_title(near, 17).endswith("words alone 5%; that it is more may be luck")
     words_first = found.filter(~pl.col("knows").is_in(["prompt and first look", "prompt and noise"]))

@@ -56,4 +56,5 @@ def test_the_title_says_what_a_memory_surely_does():
     assert told(0.3, 0.05) == (
         "A memory takes away 30% of the loss where prompts come again, and does nothing sure where prompts are new"
     )
+    assert told(0.0, 0.05) == ("A memory does nothing sure, neither where prompts come again nor where they are new")
     assert told(-0.3, 0.2).startswith("A memory adds 30% to the loss where prompts come again, and takes away 20%")
