@@ -59,7 +59,7 @@ yours = [
 ]
 yours = pl.DataFrame(yours).pivot("metric", index="prompt", values="steps")
 yours = yours.with_columns(steps=pl.max_horizontal(list(METRICS)))
-charts.plateaus(curves, yours, sampled)"""
+charts.plateaus(curves, yours, rings)"""
 
 TASKS = (
     Task(
@@ -112,17 +112,18 @@ which share of the held-out prompts is the answer one of the two ends, the first
         "plateau.decides",
         "which metric decides?",
         """t\\* is the last of three plateaus. For which share of the held-out prompts is I-CLIP's plateau t\\*, by
-measured curves? The table `truth` has a column for each metric's plateau, and t\\* in `steps`; a tie counts.""",
+measured curves? The table `steps["measured"]` has a column for each metric's plateau, and t\\* in `steps`.
+A tie counts.""",
         lambda truth: (truth["i_clip"] == truth["steps"]).mean(),
-        ('Compare two columns: `truth["i_clip"] == truth["steps"]` is true or false for each prompt.',),
+        ('Compare two of its columns: `truth["i_clip"] == truth["steps"]` is true or false for each prompt.',),
         {
             "another metric": (lambda truth: (truth["d_sim"] == truth["steps"]).mean(), "this is D-SIM's share"),
             "a count": (lambda truth: (truth["i_clip"] == truth["steps"]).sum(), "a share is asked for, no count"),
             "the others": (lambda truth: (truth["i_clip"] != truth["steps"]).mean(),
                            "this is the share of prompts in which it does *not* decide"),
         },
-        code='decides = (truth["i_clip"] == truth["steps"]).mean()',
-        given="truth",
+        code='truth = steps["measured"]\ndecides = (truth["i_clip"] == truth["steps"]).mean()',
+        given='steps["measured"]',
         tolerance=1e-3,
     ),
 )  # fmt: skip

@@ -68,6 +68,7 @@ def _by_points(errors):
 
 _FIGURE = """own = task.own(forward)  # yours once it is right, else the library's
 shown = held_out["prompt"].unique(maintain_order=True).to_list()[:4]
+network = advisor.predictors.networks["d_sim"]
 logits = own(network.network, advisor.clip.embed_texts(shown)).detach()
 scores = (network.low + (network.high - network.low) * logits.sigmoid()).cpu().numpy()
 yours = [
