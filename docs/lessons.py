@@ -40,7 +40,7 @@ def lessons_page(lessons: Mapping[str, dict[str, str]]) -> str:
     told = []
     for name, facts in lessons.items():
         minutes = f", {facts['minutes']} minutes" if facts["minutes"] else ""
-        before = f", after {facts['before']}" if facts["before"] else ""
+        before = f", after {facts['before']}" if "](" in facts["before"] else ""
         told.append(f"[{facts['title']}]({name}.ipynb){minutes}{before}\n: After it you can {facts['goals']}.\n")
     listed, said = "\n".join(lessons), "\n".join(told)
     return (
@@ -99,5 +99,5 @@ def figure(entry: Mapping[str, Any]) -> str:
     narrow = f'<source media="(max-width: 640px)" srcset="{files["narrow"]}">' if "narrow" in files else ""
     return (
         f'<figure id="{entry["name"]}"><a href="{shown}"><picture>{narrow}'
-        f'<img src="{shown}" alt="{alt}" loading="lazy"></picture></a><figcaption>{caption}</figcaption></figure>'
+        f'<img src="{shown}" alt="{alt}"></picture></a><figcaption>{caption}</figcaption></figure>'
     )

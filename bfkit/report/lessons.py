@@ -40,7 +40,7 @@ def fitting(notebook: Path, profile: Profile) -> nbformat.NotebookNode:
 
 
 def run_lesson(notebook: Path, out: Path, settings: dict, profile: Profile) -> str | None:
-    """Run a notebook and keep it executed, as a page of the book to be; returns the cell that failed and how."""
+    """Run a notebook and keep it as it is then, for the book; returns the cell that failed and how, if one did."""
     try:
         papermill.execute_notebook(
             fitting(notebook, profile),
