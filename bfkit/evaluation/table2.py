@@ -84,7 +84,7 @@ def table2(frame: pl.DataFrame, absent: Mapping[str, str] = MappingProxyType({})
             each = (own[name] / own["tflops"]).to_numpy()
             error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else None
             published = paper.TABLE_2[system][name] / 100 if system in paper.TABLE_2 else None
-            row |= {f"{name}_per_tflop": each.mean(), f"{name}_error": error, f"{name}_paper": published}
+            row |= {f"{name}_per_tflop": each.mean(), f"{name}_per_tflop_error": error, f"{name}_paper": published}
         logits = torch.tensor(frame.filter(system=system)["logits"].to_list())
         score, spread = inception_score(logits)
         published = paper.INCEPTION.get(system)

@@ -20,7 +20,7 @@ def test_quality_per_tflop_is_the_mean_over_prompts_of_each_ones_ratio(compared)
     own = compared.filter(system="OURS").group_by("prompt_id").agg(pl.col("d_sim", "tflops").mean())
     ratios = ((1 - own["d_sim"]) / own["tflops"]).to_numpy()
     assert row["d_sim_per_tflop"] == pytest.approx(ratios.mean(), rel=1e-5)
-    assert row["d_sim_error"] == pytest.approx(ratios.std(ddof=1) / np.sqrt(len(ratios)), rel=1e-4)
+    assert row["d_sim_per_tflop_error"] == pytest.approx(ratios.std(ddof=1) / np.sqrt(len(ratios)), rel=1e-4)
 
 
 def test_uniform_gains_nothing_on_itself_and_spends_what_ours_spends(compared):
