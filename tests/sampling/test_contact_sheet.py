@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from bfkit.sampling.contact_sheet import FRAME, GAP, LINE, SCALE, contact_sheet, ladders
+from bfkit.sampling.contact_sheet import FRAME, GAP, LINE, SCALE, Row, contact_sheet, ladders, under_headings
 
 
 def _at(sheet, x: int, y: int) -> tuple[int, ...]:
@@ -48,3 +48,13 @@ def test_ladders_put_each_prompt_above_its_pictures_and_frame_t_star():
     sheet = ladders([("a wall", [1, 5, 9], 5, pictures), ("a park", [1, 5, 9], 9, pictures)], side=40)
     frame = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
     assert (frame == tuple(int(FRAME[i : i + 2], 16) for i in (1, 3, 5))).all(axis=1).sum() > 100
+
+
+def test_a_row_with_more_pictures_than_columns_goes_on_below_and_a_long_heading_is_broken():
+    def sheet(columns: int, heading: str = "a wall"):
+        return under_headings([Row(heading, ["1"] * 6, torch.rand(6, 3, 8, 8))], side=40, columns=columns)
+
+    one, two = sheet(6), sheet(3)
+    assert two.width < one.width and two.height > one.height + 40
+    long = np.asarray(sheet(3, "a crowd of many colorful shapes on a striped wall"))
+    assert len(long) > two.height and (long[:, -GAP * SCALE // 2 :] == 255).all(), "the heading runs out of the sheet"
