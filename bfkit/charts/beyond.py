@@ -28,9 +28,11 @@ def by_steps(
     values fall by orders.
     """
     names = frame[series].unique(maintain_order=True).to_list()
-    own = {label: (COLORS[name], DASHES[name]) for name, label in LABELS.items()}  # the metrics keep theirs
-    others = [pair for pair in zip(TONES, STROKES, strict=True) if pair not in own.values()]
-    marks = [own.get(name) or others[place] for place, name in enumerate(names)]
+    own = {label: (COLORS[metric], DASHES[metric]) for metric, label in LABELS.items() if label in names}
+    others = iter(
+        pair for pair in zip(TONES, STROKES, strict=True) if pair[0] not in [tone for tone, _ in own.values()]
+    )
+    marks = [own.get(name) or next(others) for name in names]
     tones, strokes = (alt.Scale(domain=names, range=list(each)) for each in zip(*marks, strict=True))
     low, high, *span = frame.select(
         low=pl.col("low").min(), high=pl.col("high").max(), first=pl.col("steps").min(), last=pl.col("steps").max()

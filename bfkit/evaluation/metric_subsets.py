@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-import scipy.stats
 
 from bfkit.metrics.registry import METRICS
 from bfkit.predictor.rules import Curves, at_mean_cost, at_steps, steps_by_plateau, steps_by_uniform
-from bfkit.stats import correlation, interval, mean, spearman
+from bfkit.stats import interval, mean, rank_correlation, spearman
 
 from .rule_comparison import losses
 
@@ -68,11 +67,6 @@ def subsets_finding(frame: pl.DataFrame) -> str:
     )
 
 
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman's along the last axis, ties at their mean rank, for ``interval``; 0 where one of the two is constant."""
-    return correlation(scipy.stats.rankdata(first, axis=-1), scipy.stats.rankdata(second, axis=-1))
-
-
 def subset_accuracy(measured: Curves, predicted: Curves) -> pl.DataFrame:
     """How well Eq. 7 hits the measured t* of all metrics when it reads only some of the predicted curves.
 
@@ -89,14 +83,14 @@ def subset_accuracy(measured: Curves, predicted: Curves) -> pl.DataFrame:
         raise ValueError(f"{len(goal)} prompts are too few to rank: give three or more")
 
     def lost(all_: np.ndarray, own: np.ndarray, true: np.ndarray) -> np.ndarray:
-        return _rank_correlation(all_, true) - _rank_correlation(own, true)
+        return rank_correlation(all_, true) - rank_correlation(own, true)
 
     rows = []
     for label, names in metric_sets(list(measured)).items():
         own = steps_by_plateau({name: predicted[name] for name in names})
         apart = np.abs(own.astype(float) - goal)
         found = {
-            "": ("correlation", interval(_rank_correlation, own, goal)),
+            "": ("correlation", interval(rank_correlation, own, goal)),
             "part_": ("part", interval(lost, full, own, goal)),
             "exact_": ("exact", interval(mean, (apart == 0).astype(float))),
             "near_": ("near", interval(mean, (apart <= NEAR * goal).astype(float))),
@@ -105,7 +99,7 @@ def subset_accuracy(measured: Curves, predicted: Curves) -> pl.DataFrame:
         for prefix, (name, values) in found.items():
             row |= dict(zip((name, f"{prefix}low", f"{prefix}high"), values, strict=True))
         perfect = steps_by_plateau({name: measured[name] for name in names})
-        rows.append({**row, "measured": float(_rank_correlation(perfect, goal))})
+        rows.append({**row, "measured": float(rank_correlation(perfect, goal))})
     return pl.DataFrame(rows)
 
 

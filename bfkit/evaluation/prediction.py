@@ -114,11 +114,13 @@ def errors_by_step_finding(frame: pl.DataFrame, few: int = 9) -> str:
         early, late = (own.filter(where) for where in (pl.col("steps") < few, pl.col("steps") >= few))
         apart = early["error"].mean() - late["error"].mean() if len(early) and len(late) else 0.0
         unsure = 2 * sum(part["spread"].max() for part in (early, late) if len(part))
-        side = f"below {few} steps" if apart > unsure else f"from {few} steps on" if apart < -unsure else ""
+        side = f"below {few} steps" if apart > unsure else f"at {few} and more" if apart < -unsure else ""
         sides.setdefault(side, []).append(info.label)
-    said = [f"it sits {side} on {' and '.join(on)}" for side, on in sides.items() if side]
-    said += [f"on {' and '.join(sides[''])} no side of {few} steps stands out"] if "" in sides else []
-    return f"Where the error sits: {'; '.join(said)}"
+    unsaid = sides.pop("", [])
+    if not sides:
+        return f"Whether the error sits below {few} steps or above cannot be told"
+    said = ", ".join(f"{side} on {' and '.join(on)}" for side, on in sides.items())
+    return f"The error sits {said}" + (f"; on {' and '.join(unsaid)} no side stands out" if unsaid else "")
 
 
 def synthetic_plateaus(

@@ -72,7 +72,7 @@ def qualities(frame: pl.DataFrame) -> pl.DataFrame:
 def table2(frame: pl.DataFrame, absent: Mapping[str, str] = MappingProxyType({})) -> pl.DataFrame:
     """Eq. 8 of every system: mean quality over cost and its standard error over prompts, beside the paper's.
 
-    Rows of ``system, steps, tflops``, a metric's ``*_per_tflop``, ``*_error`` and ``*_paper``, and ``inception`` with
+    Rows of ``system, steps, tflops``, a metric's ``*_per_tflop``, its ``_error``, ``*_paper``, and ``inception`` with
     its spread and the paper's. A TFLOP of Stable Diffusion 2 buys less of a picture: the columns differ in scale.
     The mean of 1/cost rewards spread alone, so that OURS cannot be read against UNIFORM here: see ``against_uniform``.
     Systems that are ``absent`` have a row of their own, with nothing in it but the reason, under ``left_out``.

@@ -1,6 +1,7 @@
 """Every figure builds, survives a JSON round trip and renders, on frames with awkward content as well."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -38,7 +39,27 @@ def _errors() -> pl.DataFrame:
 VALUES = pl.DataFrame(
     {"value": [0.1, 0.12, 0.5, 0.52, 0.9], "set": ["a", "a", "b", "b", "b"], "other": [1, 2, 3, 4, 5]}
 )
+WALL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mP8/x8AAwMCAO+ip1sAAAAASUVORK5CYII="
+)
+SHARES = pl.DataFrame(
+    {"row": ["a", "b", "c"], "panel": ["p", "p", "q"], "value": [0.1, -0.2, 0.0], "low": -0.3, "high": 0.4}
+)
+AGREED = pl.DataFrame(
+    [(name, 0.3, 0.1, 0.5, 0.6, 0.4, 0.7) for name in (*paper.METRICS, "all")], orient="row",
+    schema=["metric", "correlation", "low", "high", "ceiling", "ceiling_low", "ceiling_high"],
+)  # fmt: skip
 FIGURES = {
+    "plateaus with pictures": lambda: charts.plateaus(
+        _curves(PROMPTS), _plan(PROMPTS), pictures={prompt: [(1, WALL), (9, WALL), (129, WALL)] for prompt in PROMPTS}
+    ),
+    "plateaus of one metric": lambda: charts.plateaus(_curves(PROMPTS[:1]).filter(metric="d_sim"), _plan(PROMPTS[:1])),
+    "architecture": lambda: charts.architecture({"lstm": 1234, "mlp": 56}, paper.STEP_COUNTS, "title"),
+    "architecture of few steps": lambda: charts.architecture({"lstm": 1, "mlp": 1}, (1, 2, 4), "title"),
+    "shares": lambda: charts.shares(SHARES, "row", "panel", "title", "subtitle", x_title="saved"),
+    "agreement": lambda: charts.agreement(
+        pl.DataFrame({"predicted": [5, 9, 30], "measured": [6, 20, 20]}), AGREED, "title", "subtitle"
+    ),
     "plateaus": lambda: charts.plateaus(_curves(PROMPTS), _plan(PROMPTS)),
     "plateaus of one prompt with measured values": lambda: charts.plateaus(
         _curves(PROMPTS[:1]), _plan(PROMPTS[:1]), _curves(PROMPTS[:1]).filter(pl.col("steps") < 5)
@@ -57,6 +78,9 @@ FIGURES = {
         {"l_snr": 0.1 / STEPS, "d_sim": 0.8 / STEPS, "i_clip": 1 - 0.7 / STEPS}, 9, (2, 4, 9, 18, 129)
     ),
     "scatter": lambda: charts.scatter(VALUES, "value", "other", "title", x_title="x", y_title="y"),
+    "scatter with a diagonal": lambda: charts.scatter(
+        VALUES, "value", "other", "title", x_title="x", y_title="y", diagonal=True
+    ),
 }
 
 
@@ -84,3 +108,44 @@ def test_score_curves_become_a_picture_with_each_metrics_colour_in_it():
         own = [int(tone[i : i + 2], 16) for i in (1, 3, 5)]
         assert (np.abs(picture - own).max(axis=1) < 12).sum() > 20
     assert all(label in charts.curve_names() for label in charts.LABELS.values())
+
+
+def test_the_ruler_of_eq_7_is_drawn_where_the_plateau_is_read_off():
+    curves = _curves(PROMPTS[:1])
+    spec = charts.plateaus(curves, _plan(PROMPTS[:1])).to_dict()
+    lines = sorted(rows[0]["value"] for rows in spec["datasets"].values() if list(rows[0]) == ["value"])
+    expected = []
+    for name, weight in paper.WEIGHTS.items():
+        values = curves.filter(metric=name)["value"].to_numpy()
+        up = 1 if name != "i_clip" else -1  # I-CLIP rises: it is turned over first
+        expected.append(np.median(values) + up * weight * values.std())
+    assert lines == pytest.approx(sorted(expected))
+
+
+def test_pictures_beyond_t_star_are_pale_and_t_star_is_framed():
+    strip = {PROMPTS[0]: [(1, WALL), (9, WALL), (129, WALL)]}
+    spec = charts.plateaus(_curves(PROMPTS[:1]), _plan(PROMPTS[:1]), pictures=strip).to_dict()
+    (rows,) = (rows for rows in spec["datasets"].values() if len(rows) == 3 and "url" in rows[0])
+    assert [(row["text"], row["shown"]) for row in rows] == [("1", 1.0), ("t* = 9", 1.0), ("129", 0.35)]
+
+
+def test_metrics_keep_their_colours_wherever_they_are_series():
+    frame = pl.DataFrame({"steps": [1, 2] * 2, "name": ["I-CLIP", "I-CLIP", "other", "other"], "value": 0.5, "low": 0.4,
+                          "high": 0.6})  # fmt: skip
+    spec = json.dumps(charts.by_steps(frame, "name", "title", y_title="y").to_dict())
+    assert '"domain": ["I-CLIP", "other"]' in spec
+    assert f'["{charts.COLORS["i_clip"]}", "{charts.COLORS["d_sim"]}"]' in spec
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "small_multiples"])
+def test_a_figure_is_no_wider_than_letters_that_a_telephone_shows(name, tmp_path):
+    path = tmp_path / "figure.svg"
+    FIGURES[name]().save(path)
+    (width,) = re.findall(r'<svg[^>]* width="([\d.]+)"', path.read_text())
+    assert float(width) <= 560
+
+
+def test_a_long_finding_is_broken_into_lines_and_a_short_one_is_not():
+    long = charts.bars(VALUES, "value", "set", "word " * 40, x_title="x").to_dict()["title"]["text"]
+    assert max(map(len, long)) <= 70 and " ".join(long).split() == ["word"] * 40
+    assert charts.bars(VALUES, "value", "set", "word", x_title="x").to_dict()["title"]["text"] == "word"

@@ -5,10 +5,10 @@ import json
 import altair as alt
 import polars as pl
 import pytest
-from curves import drawn_curves, falling_curves, score_table
+from curves import drawn_curves, falling_curves
 
-from bfkit import charts
-from bfkit.evaluation import efficiency, metric_subsets, reliability, rule_comparison
+from bfkit import charts, paper
+from bfkit.evaluation import efficiency, metric_subsets, rule_comparison
 from bfkit.evaluation.weight_search import search_weights
 from bfkit.predictor import rules
 from bfkit.sampling.cost import TIMED as TIMED_ROWS
@@ -49,7 +49,6 @@ FIGURES = {
         GAINS, "title", published={"l_snr": 0.066, "d_sim": 0.084, "i_clip": 0.087}
     ),
     "against_oracle": lambda: charts.against_oracle(OURS, rules.steps_by_plateau(MEASURED), "title"),
-    "reliability": lambda: charts.reliability(reliability.reliability(score_table(0.5, prompts=8)), "title"),
     "paraphrases": lambda: charts.paraphrases(WORDINGS, "title"),
     "rules": lambda: charts.rules(RULES, "title", "subtitle"),
     "systems": lambda: charts.systems(GAINED, "title"),
@@ -70,12 +69,16 @@ def _marks(figure: alt.TopLevelMixin) -> list[dict]:
     return [row for rows in figure.to_dict()["datasets"].values() for row in rows if "text" in row]
 
 
-def test_each_slice_marks_the_papers_point_and_the_best_that_may_be_chosen():
-    marks = _marks(charts.weight_surface(SEARCH, "title", kept=0.95))
-    paper_marks = [row for row in marks if row["text"] == "paper"]
-    assert {"w_l_snr": 0.3, "w_d_sim": 0.2, "text": "paper"} in paper_marks and len(paper_marks) == 3
-    first = SEARCH.filter(pl.col("kept") >= 0.95, w_i_clip=0.5).sort("efficiency").row(-1, named=True)
-    assert {"w_l_snr": first["w_l_snr"], "w_d_sim": first["w_d_sim"], "text": "best"} in marks
+def test_slices_run_through_the_papers_point_and_through_the_best_that_may_be_chosen():
+    figure = charts.weight_surface(SEARCH, "title", kept=0.95)
+    marks, stated = _marks(figure), paper.WEIGHTS
+    papers = [row for row in marks if row["text"] == "paper"]
+    assert {"w_l_snr": stated["l_snr"], "w_d_sim": stated["d_sim"], "text": "paper"} in papers and len(papers) == 3
+    best = SEARCH.filter(pl.col("kept") >= 0.95).sort("efficiency").row(-1, named=True)
+    for pair in (("l_snr", "d_sim"), ("l_snr", "i_clip"), ("d_sim", "i_clip")):
+        assert {**{f"w_{name}": best[f"w_{name}"] for name in pair}, "text": "best"} in marks
+    headings = [panel["title"]["text"] for row in figure.to_dict()["vconcat"] for panel in row["hconcat"]]
+    assert f"I-CLIP at the best's {best['w_i_clip']:.1f}" in headings and "I-CLIP at the paper's 0.5" in headings
     assert not [row for row in _marks(charts.weight_surface(SEARCH, "t", kept=2)) if row["text"] == "best"]
 
 

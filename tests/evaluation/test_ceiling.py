@@ -89,6 +89,13 @@ def test_the_finding_has_the_numbers(found):
     assert f"the picture {law:.0%} (" in said and "nobody saves more than" in said
 
 
+def test_the_title_promises_nothing_where_prompts_are_alike(found):
+    own = ceiling.ceiling_title(found, 17)
+    assert own.startswith("At 17 steps words could save ") and "nothing sure" not in own
+    alike = ceiling.ceiling_title(ceiling.ceilings(planted(of_prompt=0), [17]), 17)
+    assert alike.startswith("At 17 steps words could save nothing sure (up to ") and "picture nothing" not in alike
+
+
 @pytest.mark.parametrize(
     ("frame", "budget", "words"),
     [

@@ -112,6 +112,31 @@ def test_reliability_finds_the_share_that_was_planted(share):
     assert single["halves"].mean() == pytest.approx(share / (share + (1 - share) / 2), abs=0.06)
 
 
+def test_reliabilitys_intervals_cover_what_was_planted_and_their_width_is_that_of_the_luck():
+    share = 0.3
+    expected = share / (share + (1 - share) / 4)
+    few, many = (
+        reliability.reliability(score_table(share, prompts=n), draws=200).filter(
+            pl.col("metric") != "all", quantity="loss"
+        )
+        for n in (60, 300)
+    )
+    for found in (few, many):
+        assert ((found["low"] < expected) & (expected < found["high"])).mean() > 0.8
+        assert np.allclose(found["ceiling_high"] ** 2, found["high"].clip(0))
+    width = (few["high"] - few["low"]).mean() / (many["high"] - many["low"]).mean()
+    assert width == pytest.approx(5**0.5, rel=0.35)
+
+
+def test_what_a_prompt_decides_is_said_only_where_it_surely_does():
+    titles = [reliability.reliability_title(reliability.reliability(score_table(s), draws=100)) for s in (0.0, 1.0)]
+    assert titles[0].endswith("nowhere on L-SNR, nowhere on D-SIM, nowhere on I-CLIP")
+    assert titles[1].endswith("up to 17 on L-SNR, up to 17 on D-SIM, up to 17 on I-CLIP")
+    said = [reliability.ceiling_of_t_star(reliability.reliability(score_table(s), draws=100)) for s in (0.0, 1.0)]
+    assert "cannot be told from chance" in said[0]
+    assert "100% (100% to 100%) are the prompts'" in said[1] and "by 1.00 (1.00 to 1.00) at most" in said[1]
+
+
 def test_one_seed_cannot_tell_the_prompt_from_the_seed():
     with pytest.raises(ValueError, match="the score table has one seed"):
         reliability.reliability(score_table(0.5, prompts=3, seeds=1))
@@ -145,6 +170,20 @@ def test_the_spread_within_and_between_scenes_is_what_was_planted():
     assert t_star["between"] == pytest.approx(3, rel=0.12)
     assert t_star["share"] == pytest.approx(9 / 45, abs=0.05)
     assert (flat["metric"], flat["within"], flat["between"], flat["share"]) == ("D-SIM", 0, 0, None)
+
+
+def test_wordings_that_decide_t_star_are_not_said_to_follow_the_scene():
+    rng, prompts = np.random.default_rng(0), pl.DataFrame({"scene": np.repeat(np.arange(80), 4)})
+    prompts = prompts.with_columns(prompt=pl.int_range(320).cast(pl.String))
+
+    def said(of_scene: float, of_wording: float) -> str:
+        steps = 30 + of_scene * rng.normal(size=(80, 1)) + of_wording * rng.normal(size=(80, 4))
+        chosen = pl.DataFrame({"prompt": prompts["prompt"], "steps": steps.ravel()})
+        return reliability.paraphrase_finding(reliability.paraphrase_spread(prompts, chosen))
+
+    assert said(9, 3).startswith("Of the differences in t*, most are the scene's")
+    assert said(2, 6).startswith("Of the differences in t*, less than half are the scene's")
+    assert said(0, 0) == "Every wording of every scene gets the same t*"
 
 
 def test_the_order_of_the_prompts_does_not_matter_to_the_spread():

@@ -42,20 +42,71 @@ def test_monotonicity_tells_falling_rising_and_wandering_apart():
     assert abs(rho["wanders"]) < 0.5
 
 
-@pytest.mark.parametrize(
-    ("winner", "sentence"),
-    [("BiLSTM", "on every metric"), ("mean curve", "does not beat the baselines on any")],
-)
-def test_the_verdict_says_who_won(winner, sentence):
+def compared(**gains: tuple[float, float]) -> pl.DataFrame:
+    """Errors of the BiLSTM and of two baselines, by how much lower the BiLSTM's are (low, high) on each metric."""
     rows = [
-        {"metric": metric, "model": model, "error": 0.1 if model == winner else 0.2}
-        for metric in ("l_snr", "d_sim", "i_clip")
-        for model in ("BiLSTM", "nearest prompt", "mean curve")
+        {"metric": metric, "model": model, "gain_low": low, "gain_high": high}
+        for metric in METRICS
+        for model, (low, high) in {"BiLSTM": (0.0, 0.0), **gains}.items()
     ]
-    assert sentence in prediction.prediction_finding(pl.DataFrame(rows))
-    rows[0]["error"] = 0.05  # now the BiLSTM wins L-SNR at least
-    if winner != "BiLSTM":
-        assert prediction.prediction_finding(pl.DataFrame(rows)) == "The BiLSTM beats both baselines on L-SNR only"
+    return pl.DataFrame(rows).with_columns(pl.col("model").str.replace("_", " "))
+
+
+@pytest.mark.parametrize(
+    ("nearest", "mean", "sentence"),
+    [
+        ((0.1, 0.2), (0.01, 0.2), "The BiLSTM beats both baselines on every metric"),
+        ((0.1, 0.2), (-0.01, 0.2), "The BiLSTM cannot be told from the mean curve on every metric"),
+        ((-0.2, -0.1), (0.1, 0.2), "The BiLSTM loses to the nearest prompt on every metric"),
+    ],
+)
+def test_the_verdict_says_who_surely_won(nearest, mean, sentence):
+    errors = compared(nearest_prompt=nearest, mean_curve=mean)
+    assert prediction.prediction_finding(errors) == sentence
+    better = errors.with_columns(gain_low=pl.when(metric="l_snr").then(0.1).otherwise("gain_low"),
+                                 gain_high=pl.when(metric="l_snr").then(0.2).otherwise("gain_high"))  # fmt: skip
+    assert "beats both baselines on " in prediction.prediction_finding(better)
+
+
+def test_where_the_error_sits_is_said_only_where_it_surely_does():
+    steps = [1, 3, 9, 33]
+    rows = [("l_snr", s, 0.5 if s < 9 else 0.1, 0.01) for s in steps]  # early
+    rows += [("d_sim", s, 0.1 if s < 9 else 0.5, 0.01) for s in steps]  # late
+    rows += [("i_clip", s, 0.5 if s < 9 else 0.1, 0.2) for s in steps]  # early, but for all that can be told
+    frame = pl.DataFrame(rows, schema=["metric", "steps", "error", "spread"], orient="row")
+    assert prediction.errors_by_step_finding(frame) == (
+        "The error sits below 9 steps on L-SNR, at 9 and more on D-SIM; on I-CLIP no side stands out"
+    )
+    unsure = frame.with_columns(spread=pl.lit(0.3))
+    assert prediction.errors_by_step_finding(unsure).endswith("below 9 steps or above cannot be told")
+
+
+def test_a_network_that_finds_no_plateaus_is_not_said_to_find_them():
+    true = np.arange(40)
+    shuffled = np.random.default_rng(0).permutation(true)
+    found, lost = (
+        prediction.synthetic_finding(pl.DataFrame({"true": true, "predicted": other})) for other in (true, shuffled)
+    )
+    assert "the plateau is found: rank correlation 1.00" in found
+    assert "the plateau is surely not well found" in lost
+
+
+def test_nine_tenths_of_the_way_are_where_they_were_planted():
+    steps = (1, 2, 5, 9, 33)
+    fast, slow = (1.0, 0.5, 0.05, 0.02, 0.0), (1.0, 0.9, 0.8, 0.2, 0.0)
+
+    def table(shapes) -> pl.DataFrame:
+        rows = [(n, f"{n}", 0, s, v, v, 1 - v) for n, own in enumerate(shapes) for s, v in zip(steps, own, strict=True)]
+        names = ["prompt_id", "prompt", "seed", "steps", "l_snr", "d_sim", "i_clip"]
+        return pl.DataFrame(rows, schema=names, orient="row")
+
+    assert metric_quality.ripening(table([fast] * 9)).select("steps", "low", "high").unique().rows() == [(5, 5, 5)]
+    found = metric_quality.ripening(table([slow] * 9))
+    assert found["steps"].unique().to_list() == [33]
+    mixed = metric_quality.ripening(table([fast] * 9 + [slow] * 4))
+    assert (mixed["low"] < mixed["high"]).all() and "9 steps on L-SNR (9 to 33)" in metric_quality.ripening_finding(
+        mixed
+    )
 
 
 def test_what_the_paper_says_stands_beside_what_is_done_here():
@@ -66,19 +117,3 @@ def test_what_the_paper_says_stands_beside_what_is_done_here():
     plain = prediction.paper_and_here(PredictorSettings(plain=True))
     same = {"hidden features", "layers of the LSTM", "output", "loss", "rate", "epochs, I-CLIP", "predicted curves"}
     assert all(row["paper"] == row["here"] for row in plain.iter_rows(named=True) if row["what"] in same)
-
-
-def test_predicted_and_measured_steps_agree_as_they_were_made_to():
-    lot = np.random.default_rng(0)
-    measured = lot.normal(20, 5, (80, 4))
-    predicted = 0.6 * measured + 0.8 * lot.normal(0, 5, (80, 4))
-    frames = [pl.DataFrame(rows, schema=[*METRICS, "steps"]) for rows in (predicted, measured)]
-    ceilings = pl.DataFrame({"quantity": "plateau", "metric": [*METRICS, "all"], "ceiling": [0.9, 0.8, 0.7, 0.65]})
-    found = prediction.t_star_agreement(*frames, ceilings, draws=500)
-    expected = [np.corrcoef(predicted[:, i], measured[:, i])[0, 1] for i in range(4)]
-    np.testing.assert_allclose(found["correlation"], expected)
-    assert (found["low"] < found["correlation"]).all() and (found["correlation"] < found["high"]).all()
-    said = prediction.agreement_finding(found)
-    assert "tells a prompt's t*" in said and said.endswith("of at most 0.65")
-    nothing = [frames[0], frames[1].sample(fraction=1, shuffle=True, seed=1)]
-    assert "does not surely tell" in prediction.agreement_finding(prediction.t_star_agreement(*nothing, ceilings, 500))

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from bfkit import cli, paper
 from bfkit.dataset import estimate
@@ -33,6 +35,15 @@ def test_a_recipe_sees_its_seeds_and_step_counts_alone():
         recipes._measured_so(table, Recipe(1, (1, 5)))
 
 
+def test_prompts_alike_are_alike_and_far_apart_ones_are_not():
+    angles = torch.tensor([0.0, 0.1, 0.2, 1.5, 1.6, 3.0, 3.1])
+    unit, order = torch.stack([angles.cos(), angles.sin()], dim=1), np.array([0, 3, 6, 1, 2, 4, 5])
+    assert recipes._diverse(unit, order, 3, "at random").tolist() == [0, 3, 6]
+    assert recipes._diverse(unit, order, 3, "alike").tolist() == [0, 1, 2]
+    assert sorted(recipes._diverse(unit, order, 3, "far apart").tolist()) in ([0, 3, 6], [0, 4, 6])
+    assert sorted(recipes._diverse(unit, order, 7, "far apart").tolist()) == list(range(7))
+
+
 def test_errors_are_those_of_the_held_out_prompts_at_equal_cost(tmp_path):
     shipped = read_scores(PROFILES["mini"].scores)
     few = shipped.filter(pl.col("prompt_id").is_in(shipped["prompt_id"].unique().sort()[:40].to_list()))
@@ -46,6 +57,8 @@ def test_errors_are_those_of_the_held_out_prompts_at_equal_cost(tmp_path):
     found = recipes.summary(rows)
     assert found.filter(seeds=4)["relative"].item() == pytest.approx(1)
     assert recipes.best(rows) == Recipe(found["seeds"][0], paper.STEP_COUNTS)
+    alike = rows.filter(seeds=2).with_columns(chosen=pl.lit("alike"), error=pl.lit(0.0))
+    assert recipes.best(pl.concat([rows, alike])) == recipes.best(rows), "nobody's own prompts are so"
     with pytest.raises(ValueError, match="36 prompts are fewer than any recipe asks for"):
         recipes.measure(profile, prompts=37, recipes=tried)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bfkit.sampling.contact_sheet import FRAME, GAP, LINE, SCALE, contact_sheet, ladders
+from bfkit.sampling.contact_sheet import FRAME, GAP, LINE, SCALE, Row, contact_sheet, ladders, under_headings
 
 
 def _at(sheet, x: int, y: int) -> tuple[int, ...]:
@@ -69,3 +69,13 @@ def test_what_stands_beside_a_ladder_is_at_its_right_and_nothing_covers_it():
     assert sheet.width == plain.width + 50 and sheet.height > plain.height, "a tall one makes its row taller"
     blue = (np.asarray(sheet) == (0, 0, 255)).all(axis=2)
     assert blue.sum() == 50 * 430 and not blue[:, : plain.width].any()
+
+
+def test_a_row_with_more_pictures_than_columns_goes_on_below_and_a_long_heading_is_broken():
+    def sheet(columns: int, heading: str = "a wall"):
+        return under_headings([Row(heading, ["1"] * 6, torch.rand(6, 3, 8, 8))], side=40, columns=columns)
+
+    one, two = sheet(6), sheet(3)
+    assert two.width < one.width and two.height > one.height + 40
+    long = np.asarray(sheet(3, "a crowd of many colorful shapes on a striped wall"))
+    assert len(long) > two.height and (long[:, -GAP * SCALE // 2 :] == 255).all(), "the heading runs out of the sheet"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from browsers import browsing, needs_browser
 
-from bfkit.sampling.flipbook import Flipbook
+from bfkit.sampling.flipbook import Flipbook, strip_of
 
 TRACKS = {"noise & all": torch.rand(3, 3, 8, 8), "guess": torch.rand(3, 3, 8, 8)}
 BOOK = Flipbook(TRACKS, ["before step 1", "before step 2", "finished <b>"], "denoising steps", first=1)
@@ -21,6 +21,11 @@ def test_the_strip_shows_the_same_standing_still_and_describes_itself():
     strip = BOOK.strip(columns=2, side=40)
     assert strip.width < strip.height
     assert strip.info["description"] == ("noise & all, guess: denoising steps, from before step 1 to finished <b>.")
+
+
+def test_a_strip_for_charts_has_each_picture_under_its_steps():
+    strip = strip_of([1, 9, 129], TRACKS["guess"])
+    assert [steps for steps, _ in strip] == [1, 9, 129] and len({address for _, address in strip}) == 3
 
 
 @pytest.mark.parametrize(
