@@ -106,4 +106,4 @@ def dense(
         ).encode(steps_axis(last=int(steps[-1])), alt.Y("joined:Q", **up))  # fmt: skip
         heading = alt.TitleParams(lines(prompt, 34), fontSize=12)
         panels.append((line + other + dots).properties(title=heading, width=205, height=120))
-    return titled(alt.concat(*panels, columns=2, bounds="flush", spacing=44), title, subtitle)
+    return titled(alt.concat(*panels, columns=2, bounds="flush", spacing=60), title, subtitle)

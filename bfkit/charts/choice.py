@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import altair as alt
 import polars as pl
@@ -33,44 +34,55 @@ def weight_surface(
     if len(allowed):
         best = allowed.sort(value).row(-1, named=True)
         points["best"] = {name: best[f"w_{name}"] for name in LABELS}
-    rows = {label: _slices(search, point, label, kept) for label, point in points.items()}
-    drawn = pl.concat([part for slices in rows.values() for part, *_ in slices])
+    rows = [_slices(search, point, label) for label, point in points.items()]
+    drawn = pl.concat([each.part for slices in rows for each in slices])
     ends = drawn.select(low=pl.col(value).min(), high=pl.col(value).max()).row(0)
     color = alt.Color(f"{value}:Q", title=value_title, scale=alt.Scale(scheme="viridis", domain=ends),
                       legend=alt.Legend(gradientLength=231, tickCount=4))  # fmt: skip
-    panels = [alt.hconcat(*(_slice(*each, value, color) for each in slices), spacing=12) for slices in rows.values()]
+    panels = [alt.hconcat(*(_panel(each, kept, value, color) for each in slices), spacing=12) for slices in rows]
     return titled(alt.vconcat(*panels, spacing=16), title, subtitle)
 
 
-def _slices(search: pl.DataFrame, point: Mapping[str, float], label: str, kept: float) -> list[tuple]:
+@dataclass(frozen=True)
+class _Slice:
+    """The weights of a search with that of one metric held where a point has it."""
+
+    part: pl.DataFrame
+    pair: tuple[str, str]
+    held: str
+    point: Mapping[str, float]
+    label: str  # whose point it is
+
+
+def _slices(search: pl.DataFrame, point: Mapping[str, float], label: str) -> list[_Slice]:
     names = list(LABELS)
     return [
-        (search.filter(pl.col(f"w_{third}") == point[third]), pair, third, point, label, kept)
-        for pair, third in zip(itertools.combinations(names, 2), reversed(names), strict=True)
+        _Slice(search.filter(pl.col(f"w_{held}") == point[held]), pair, held, point, label)
+        for pair, held in zip(itertools.combinations(names, 2), reversed(names), strict=True)
     ]
 
 
-def _slice(
-    part: pl.DataFrame, pair: tuple[str, str], third: str, point: Mapping[str, float], label: str, kept: float,
-    value: str, color: alt.Color,
-) -> Layers:  # fmt: skip
-    allowed, columns = part.filter(pl.col("kept") >= kept), [f"w_{name}" for name in pair]
+def _panel(each: _Slice, kept: float, value: str, color: alt.Color) -> Layers:
+    part, columns = each.part, [f"w_{name}" for name in each.pair]
     across, up = (
         channel(f"{column}:O", title=f"weight of {LABELS[name]}", sort=order,
                 axis=alt.Axis(values=part[column].unique().sort().to_list()[::5], labelAngle=0, format=".1f"))
-        for channel, column, name, order in zip((alt.X, alt.Y), columns, pair, ("ascending", "descending"), strict=True)
+        for channel, column, name, order in zip(
+            (alt.X, alt.Y), columns, each.pair, ("ascending", "descending"), strict=True)
     )  # fmt: skip
     layers: list[alt.Chart | Layers] = [alt.Chart(part.select(*columns, value)).mark_rect().encode(across, up, color)]
     if kept:
-        dots = alt.Chart(allowed.select(columns)).mark_circle(size=7, color="white", opacity=1)
+        dots = alt.Chart(part.filter(pl.col("kept") >= kept).select(columns)).mark_circle(
+            size=7, color="white", opacity=1
+        )
         layers.append(dots.encode(across, up))
-    mark = pl.DataFrame([{column: point[name] for column, name in zip(columns, pair, strict=True)} | {"text": label}])
-    base = alt.Chart(mark).encode(across, up)
-    shape = "circle" if point is paper.WEIGHTS else "diamond"
+    place = {column: each.point[name] for column, name in zip(columns, each.pair, strict=True)}
+    base = alt.Chart(pl.DataFrame([{**place, "text": each.label}])).encode(across, up)
+    shape = "circle" if each.point is paper.WEIGHTS else "diamond"
     layers += [base.mark_point(shape=shape, size=110, strokeWidth=width, color=ink, opacity=1)
                for width, ink in ((5, "white"), (2, INK))]  # fmt: skip
     layers.append(outlined(base, "text", fontSize=12, fontWeight="bold", dy=-15))
-    heading = alt.TitleParams(f"{LABELS[third]} at the {label}'s {point[third]:.1f}", fontSize=12)
+    heading = alt.TitleParams(f"{LABELS[each.held]} at the {each.label}'s {each.point[each.held]:.1f}", fontSize=12)
     return alt.layer(*layers).properties(width=SQUARE, height=SQUARE, title=heading)
 
 

@@ -53,7 +53,7 @@ def _headed(chart: Drawn, text: str) -> Drawn:
 
 def _panel(curve: pl.DataFrame, name: str, row: dict, measured: pl.DataFrame | None, weight: float) -> Layers:
     value = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=4))
-    plateau, across = row[name], steps_axis(last=int(curve["steps"].max()))
+    plateau, across = row[name], steps_axis(last=int(curve["steps"].to_numpy().max()))
     values = curve["value"].to_numpy()
     above = weight * values.std()
     ruler = float(np.median(values)) + (above if METRICS[name].lower_is_better else -above)

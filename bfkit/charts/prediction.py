@@ -11,7 +11,9 @@ def errors(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.VConcatCh
     panels = []
     for name, label in LABELS.items():
         rows = frame.filter(metric=name)
-        ends = alt.Scale(domain=[0, 1.18 * rows["high"].max()], nice=False)  # the numbers stand at the right
+        ends = alt.Scale(
+            domain=[0, 1.18 * float(rows["high"].to_numpy().max())], nice=False
+        )  # the numbers stand at the right
         base = alt.Chart(rows).encode(alt.Y("model:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)))
         span = base.mark_rule(strokeWidth=2, color=COLORS[name]).encode(
             alt.X("low:Q", title=None, scale=ends, axis=alt.Axis(tickCount=5, format="~g")), alt.X2("high:Q")
@@ -64,7 +66,7 @@ def _ceilings(found: pl.DataFrame) -> Layers:
     labels = {**{name: f"plateau of {label}" for name, label in LABELS.items()}, "all": "t*, the last of them"}
     rows = found.with_columns(label=pl.col("metric").replace_strict(labels))
     base = alt.Chart(rows).encode(alt.Y("label:N", sort=list(labels.values()), title=None))
-    across = alt.Scale(domain=[min(-0.1, found["low"].min()), 1], nice=False)
+    across = alt.Scale(domain=[min(-0.1, float(found["low"].to_numpy().min())), 1], nice=False)
     zero = alt.Chart(pl.DataFrame({"at": [0]})).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="at:Q")
     named = "correlation with the measured steps (dot), at most (diamond)"
     span = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(

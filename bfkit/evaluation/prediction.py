@@ -112,8 +112,9 @@ def errors_by_step_finding(frame: pl.DataFrame, few: int = 9) -> str:
     for name, info in METRICS.items():
         own = frame.filter(metric=name)
         early, late = (own.filter(where) for where in (pl.col("steps") < few, pl.col("steps") >= few))
-        apart = early["error"].mean() - late["error"].mean() if len(early) and len(late) else 0.0
-        unsure = 2 * sum(part["spread"].max() for part in (early, late) if len(part))
+        both = len(early) and len(late)
+        apart = early["error"].to_numpy().mean() - late["error"].to_numpy().mean() if both else 0.0
+        unsure = 2 * sum(part["spread"].to_numpy().max() for part in (early, late) if len(part))
         side = f"below {few} steps" if apart > unsure else f"at {few} and more" if apart < -unsure else ""
         sides.setdefault(side, []).append(info.label)
     unsaid = sides.pop("", [])

@@ -45,7 +45,8 @@ def reliability(frame: pl.DataFrame, draws: int = 400) -> pl.DataFrame:
     rng, rows = np.random.default_rng(0), []
     shares = np.vstack([np.full(count, 1 / count), rng.multinomial(count, np.full(count, 1 / count), draws) / count])
     for (quantity, metric, steps), pairs in found.items():
-        between = _correlations(*(np.stack(values, axis=1) for values in zip(*pairs, strict=True)), shares).mean(axis=1)
+        first, second = (np.stack(values, axis=1) for values in zip(*pairs, strict=True))
+        between = _correlations(first, second, shares).mean(axis=1)
         whole = 2 * between / np.maximum(1 + between, 1e-9)
         value, *ends = (max(float(at), -1.0) for at in (whole[0], *np.quantile(whole[1:], [0.025, 0.975])))
         keys = {"quantity": quantity, "metric": metric, "steps": steps, "halves": float(between[0])}
@@ -90,7 +91,7 @@ def ceiling_of_t_star(found: pl.DataFrame) -> str:
     if row["low"] <= 0:
         return (
             "That prompts differ in their measured t* at all cannot be told from chance: "
-            f"{row['reliability']:.0%} ({row['low']:.0%} to {row['high']:.0%}) of the differences are theirs"
+            f"at most {max(row['high'], 0):.0%} of the differences are theirs"
         )
     return (
         f"Of the differences in measured t*, {row['reliability']:.0%} ({row['low']:.0%} to {row['high']:.0%}) are the "

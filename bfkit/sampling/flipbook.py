@@ -20,28 +20,28 @@ from .pixels import to_bytes
 SIDE = 192  # pixels of a frame, at most: what it takes in a page is the square of it
 STYLE = """
 .bf-flipbook { max-width: 720px; margin: 8px 0; padding: 0; font: 14px/1.4 Helvetica, Arial, sans-serif }
-.bf-flipbook > ol { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 12px }
-.bf-flipbook li { flex: 0 1 auto; margin: 0 }
-.bf-flipbook li > div { display: flex; flex-wrap: wrap; gap: 8px }
+.bf-flipbook .frames { display: flex; flex-wrap: wrap; gap: 12px }
+.bf-flipbook .frame { flex: 0 1 auto }
+.bf-flipbook .frame > div { display: flex; flex-wrap: wrap; gap: 8px }
 .bf-flipbook figure { margin: 0; max-width: 100% }
 .bf-flipbook img { display: block; margin: 0; width: 84px; max-width: 100%; height: auto; border-radius: 3px }
 .bf-flipbook figure figcaption { width: 84px; font-size: 12px }
-.bf-flipbook.moves li { width: 100% }
-.bf-flipbook.moves li > div { flex-wrap: nowrap; gap: 12px }
-.bf-flipbook.moves li figure { flex: 0 1 180px; min-width: 0 }
+.bf-flipbook.moves .frame { width: 100% }
+.bf-flipbook.moves .frame > div { flex-wrap: nowrap; gap: 12px }
+.bf-flipbook.moves .frame figure { flex: 0 1 180px; min-width: 0 }
 .bf-flipbook.moves img { width: 100% }
 .bf-flipbook.moves figure figcaption { width: auto; font-size: 13px }
-.bf-flipbook.moves li > p { display: none }
-.bf-flipbook li > p { margin: 0 0 2px; font-weight: 700; font-size: 12px }
+.bf-flipbook.moves .frame > p { display: none }
+.bf-flipbook .frame > p { margin: 0 0 2px; font-weight: 700; font-size: 12px }
 .bf-flipbook label { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin-top: 8px }
 .bf-flipbook input { flex: 1 1 160px; max-width: 400px; min-width: 0; margin: 6px 0; accent-color: #1d4fb8 }
 .bf-flipbook input:focus-visible { outline: 3px solid #f0b429; outline-offset: 2px }
 .bf-flipbook output { flex: 0 0 auto; font-weight: 700 }
-@media print { .bf-flipbook label { display: none } .bf-flipbook.moves li[hidden] { display: block !important } }
+@media print { .bf-flipbook label { display: none } .bf-flipbook.moves .frame[hidden] { display: block !important } }
 """
 SCRIPT = """
 for (const book of document.querySelectorAll('[data-flipbook="KEY"]:not(.moves)')) {
-  const frames = [...book.querySelectorAll("li")];
+  const frames = [...book.querySelectorAll(".frame")];
   const said = (frame) => frame.querySelector("p").textContent;
   const label = document.createElement("label");
   const name = document.createElement("span");
@@ -98,7 +98,8 @@ class Flipbook:
         return (
             f'<style>{STYLE}</style><div class="bf-flipbook" role="group" aria-label="{html.escape(self.over)}" '
             f'data-flipbook="{key}" data-over="{html.escape(self.over)}" data-first="{self.first}">'
-            f"<ol>{frames}</ol></div><script>{SCRIPT.replace('KEY', key)}</script>"
+            f'<div class="frames" role="list">{frames}</div></div>'
+            f"<script>{SCRIPT.replace('KEY', key)}</script>"
         )
 
     def _frame(self, index: int, label: str) -> str:
@@ -108,7 +109,7 @@ class Flipbook:
             f"<figcaption>{html.escape(name)}</figcaption></figure>"
             for name, own in self.tracks.items()
         )
-        return f"<li><p>{label}</p><div>{pictures}</div></li>"
+        return f'<div class="frame" role="listitem"><p>{label}</p><div>{pictures}</div></div>'
 
 
 def _data_uri(image: torch.Tensor) -> str:
