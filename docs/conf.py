@@ -8,13 +8,13 @@ from sphinx.application import Sphinx
 
 import bfkit
 
-sys.path.insert(0, str(Path(__file__).parent))  # mathml.py
+sys.path.insert(0, str(Path(__file__).parent))  # accessible.py
 
 project = "bfkit"
 author = "The bfkit authors"
 project_copyright = "The bfkit authors, MIT licence"
 release = bfkit.__version__
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinxcontrib.bibtex", "mathml"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinxcontrib.bibtex", "accessible"]
 exclude_patterns = ["extra"]
 
 # Pages: Markdown and notebooks that were executed before

@@ -18,7 +18,7 @@ pytest.importorskip("sphinx", reason="needs pip install 'bfkit[book]'")
 import book
 import lessons
 import slides
-from mathml import to_mathml
+from accessible import to_mathml
 from sphinx.errors import ExtensionError
 
 from bfkit.profiles import PROFILES
@@ -177,7 +177,7 @@ def test_no_link_is_broken_and_no_request_leaves_the_page(built):
 
 
 KINDS = (f"lessons/{EXECUTED}.html", "glossary.html", "reference/predictor.html", "lessons/index.html", "teaching.html",
-         "explorer.html", "architecture.html", "index.html")  # fmt: skip
+         "explorer.html", "architecture.html", "bibliography.html", "index.html")  # fmt: skip
 
 
 @pytest.mark.slow

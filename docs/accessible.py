@@ -1,4 +1,7 @@
-"""Equations as MathML, made when the book is built: no script, no font, and a screen reader reads them."""
+"""What a screen reader asks of the book: equations as MathML, a bibliography that is a list.
+
+MathML is made when the book is built, so that equations need no script and no font.
+"""
 
 import re
 from typing import Any
@@ -37,6 +40,18 @@ def block(self: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def citation(self: Any, node: nodes.citation) -> None:
+    """As docutils writes it, but an entry of the list that it opens, by a role that a list may hold."""
+    start = len(self.body)
+    type(self).visit_citation(self, node)
+    self.body[start:] = [part.replace('role="doc-biblioentry"', 'role="listitem"') for part in self.body[start:]]
+
+
+def citation_end(self: Any, node: nodes.citation) -> None:
+    type(self).depart_citation(self, node)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.add_node(nodes.citation, override=True, html=(citation, citation_end))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
