@@ -262,7 +262,7 @@ def test_a_failing_notebook_is_named_and_what_it_and_the_others_reported_stays(n
     assert (tmp_path / "reports" / "tables" / "01_second_rows.csv").is_file()
     assert list(manifest(tmp_path / "reports")["runs"]) == ["00_first", "01_second", "02_third"]
     page = (tmp_path / "reports" / "index.html").read_text()
-    assert "It stopped in cell 3: RuntimeError: the dog ate it" in page
+    assert "stopped in cell 3: RuntimeError: the dog ate it" in page
     assert "01_second_rows" in page and "02_third_rows" in page
     assert "the dog ate it" in (tmp_path / "reports" / "notebooks" / "01_second.ipynb").read_text()
 
