@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-WIDE = 560  # pixels: a chart wider than this has letters too small on a telephone
+WIDE = 480  # pixels: letters of a wider chart fall under 8 pixels on a telephone of 400
 LINE = {"text": 46, "subtitle": 58}  # characters that fit the width of one panel
 
 

@@ -7,12 +7,12 @@ from bfkit import charts
 from bfkit.charts.reading import LINE, in_words, stacked
 from bfkit.metrics.registry import METRICS
 
-ERRORS = pl.DataFrame(
-    [(metric, model, 0.1, 0.05, 0.2) for metric in METRICS for model in ("BiLSTM", "mean curve")],
-    schema=["metric", "model", "error", "low", "high"],
+ABREAST = pl.DataFrame(
+    [(metric, condition, 1.0, 0.1, 1.1) for metric in METRICS for condition in ("UNIFORM", "BudgetFusion")],
+    schema=["metric", "condition", "efficiency", "error", "dealt"],
     orient="row",
 )
-TITLE = "The BiLSTM and the mean curve cannot be told apart on any of the three metrics"
+TITLE = "BudgetFusion and UNIFORM cannot be told apart on any of the three metrics"
 
 
 def width(chart: alt.TopLevelMixin, path) -> float:
@@ -26,22 +26,22 @@ def panels(spec: dict) -> list[dict]:
 
 
 def test_a_chart_is_told_by_its_finding_and_its_panels():
-    told = in_words(charts.errors(ERRORS, TITLE, "95% intervals"))
+    told = in_words(charts.efficiency(ABREAST, TITLE, "95% intervals"))
     assert told == f"{TITLE}. 95% intervals. L-SNR. D-SIM. I-CLIP."
 
 
 def test_on_a_telephone_panels_stand_one_under_another_and_each_names_its_rows(tmp_path):
-    chart = charts.errors(ERRORS, TITLE, "95% intervals")
+    chart = charts.efficiency(ABREAST, TITLE, "95% intervals")
     narrow = stacked(chart)
-    assert width(narrow, tmp_path / "narrow.svg") < 0.6 * width(chart, tmp_path / "wide.svg")
-    assert (tmp_path / "wide.svg").read_text().count(">BiLSTM<") == 1
-    assert (tmp_path / "narrow.svg").read_text().count(">BiLSTM<") == 3
+    assert width(narrow, tmp_path / "narrow.svg") < 0.7 * width(chart, tmp_path / "wide.svg")
+    assert (tmp_path / "wide.svg").read_text().count(">UNIFORM<") == 1
+    assert (tmp_path / "narrow.svg").read_text().count(">UNIFORM<") == 3
     lines = narrow.to_dict()["title"]["text"]
     assert " ".join(lines) == TITLE and max(map(len, lines)) <= LINE["text"]
 
 
 def test_what_is_stacked_shows_the_same_marks():
-    chart = charts.errors(ERRORS, TITLE)
+    chart = charts.efficiency(ABREAST, TITLE)
     before, after = panels(chart.to_dict()), panels(stacked(chart).to_dict())
     assert [panel["title"]["text"] for panel in before] == [" ".join(panel["title"]["text"]) for panel in after]
     assert [len(panel["layer"]) for panel in before] == [len(panel["layer"]) for panel in after]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Collection
 
 import pytest
 from lessons import LESSONS, CannotRun, Names, read_lesson
@@ -9,10 +10,11 @@ from lessons import LESSONS, CannotRun, Names, read_lesson
 SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 
 
-def python_of(prose: str) -> list[ast.Module]:
+def python_of(prose: str, written: Collection[str] = ()) -> list[ast.Module]:
     """The code spans of prose that are Python and call or assign something, in their order.
 
-    ``look=True``, without blanks, names an argument and is no statement; ``name(...)`` leaves its arguments open.
+    ``look=True``, without blanks, names an argument and is no statement; ``name(...)`` leaves its arguments open; a call
+    of what is ``written`` by the student says how it is to be called.
     """
     found = []
     for span in SPAN.findall(prose):
@@ -20,7 +22,7 @@ def python_of(prose: str) -> list[ast.Module]:
             tree = ast.parse(" ".join(span.split()))
         except SyntaxError:
             continue
-        argument = re.fullmatch(r"\w+=\S+", span)
+        argument = re.fullmatch(r"\w+=\S+", span) or span.split("(")[0] in written
         if not argument and any(isinstance(node, ast.Call | ast.Assign) for node in ast.walk(tree)):
             found.append(tree)
     return found
@@ -32,8 +34,10 @@ def test_printed_code_names_what_is_there(path):
     for tree in lesson.code.values():
         names.learn(tree)
     wrong = []
+    nodes = (node for tree in lesson.code.values() for node in tree.body)
+    written = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     for number, prose in lesson.prose.items():
-        for tree in python_of(prose):
+        for tree in python_of(prose, written):
             try:
                 names.run(tree)
             except CannotRun as error:

@@ -21,7 +21,12 @@ ERRORS = pl.DataFrame(
     schema=["metric", "model", "error", "low", "high"],
     orient="row",
 )
-FOUND = "The BiLSTM and the mean curve cannot be told apart"
+ABREAST = pl.DataFrame(
+    [(metric, condition, 1.0, 0.1, 1.1) for metric in METRICS for condition in ("UNIFORM", "BudgetFusion")],
+    schema=["metric", "condition", "efficiency", "error", "dealt"],
+    orient="row",
+)
+FOUND = "BudgetFusion and UNIFORM cannot be told apart"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     report = Report("05_predictor", out)
     report.table("mine", pl.DataFrame({"prompt": ["a wall"], "steps": [3]}), "A table that the contents do not name")
-    report.figure("fig12", charts.errors(ERRORS, FOUND, "95% intervals"), "Errors")
+    report.figure("fig12", charts.efficiency(ABREAST, FOUND, "95% intervals"), "Errors")
     report.figure("fig02", Image.new("RGB", (600, 200), "teal"), "Two prompts")
     report.table("table1", ERRORS, "Table 1")
     report.finding("predictor", "Words tell t* by .03 [-.20, .28].", "table1")
