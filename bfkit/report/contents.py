@@ -108,19 +108,27 @@ PAPER = (
 )
 
 FURTHER = (
+    Place("What are a step, a latent, guidance?", ("unfolding", "denoising", "latent", "guidance", "flat", "tour")),
+    Place("Does the miniature paint what it is asked?", ("painted", "ruler", "world", "inception")),
+    Place("When does a picture show what was asked?", ("clocks", "unfinished", "verdicts")),
     Place(
-        "Does the miniature paint what it is asked?",
-        ("painted", "ruler", "ruler_attributes", "ripening", "world", "retrieval", "inception"),
+        "How do pictures ripen?",
+        ("mean_curves", "ripening", "monotonicity", "l_snr", "scoring_time", "dense", "dense_steps"),
     ),
-    Place("How do pictures ripen?", ("mean_curves", "monotonicity", "l_snr", "scoring_time", "dense", "truth")),
     Place(
         "What does a prompt decide?", ("reliability", "ceiling", "ceilings", "knowing", "looks", "busy", "paraphrases")
     ),
-    Place("Can words tell it?", ("agreement", "t_star", "paper_and_here", "learning", "synthetic")),
-    Place("Which rule?", ("weights", "choices", "oracle", "regret", "gap", "rules", "metrics", "ablation", "budget")),
+    Place("Can words tell it?", ("agreement", "t_star", "paper_and_here", "needs", "synthetic")),
+    Place(
+        "Which rule?",
+        ("kept", "weights", "choices", "oracle", "regret", "gap", "rules", "metrics", "ablation", "accuracy", "budget"),
+    ),
     Place("What can be promised, and remembered?", ("promises", "memory")),
     Place("What else draws sooner?", ("systems", "combinations", "cost")),
     Place("Which prompts?", ("complexity", "nearest", "threshold")),
-    Place("What do the paper's numbers say about each other?", ("steps_of_ours", "jensen")),
+    Place(
+        "What do the paper's numbers say about each other?",
+        ("steps_of_ours", "jensen", "table2_back", "spread_of_steps"),
+    ),
     Place("Other architectures", ("families", "company", "families_plan")),
 )

@@ -13,8 +13,8 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 def python_of(prose: str, written: Collection[str] = ()) -> list[ast.Module]:
     """The code spans of prose that are Python and call or assign something, in their order.
 
-    ``look=True``, without blanks, names an argument and is no statement; ``name(...)`` leaves its arguments open; a call
-    of what is ``written`` by the student says how it is to be called.
+    ``look=True``, without blanks, names an argument and is no statement; ``name(...)`` leaves its arguments open; a
+    call of what is ``written`` by the student says how it is to be called.
     """
     found = []
     for span in SPAN.findall(prose):

@@ -1,5 +1,6 @@
 """The page of results, made of a small report: in its order, in words, on a telephone and in the dark."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from browsers import browsing, hindrances, needs_browser, scrolls_sideways, seen_as
+from lessons import LESSONS, read_lesson
 from PIL import Image
 
 from bfkit import charts, paper
@@ -102,6 +104,18 @@ def test_every_figure_and_table_of_the_paper_has_its_place_once():
     assert sorted(titles) == sorted([*(f"Figure {n}" for n in range(1, 14)), "Table 1", "Table 2"])
     names = [name for place in (*PAPER, *FURTHER) for name in place.names]
     assert len(names) == len(set(names)) and len(FINDINGS) == 5
+
+
+def test_the_contents_name_what_the_lessons_report():
+    told: dict[str, set[str]] = {"finding": set(), "figure": set(), "table": set()}
+    for path in LESSONS:
+        for tree in read_lesson(path).code.values():
+            for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+                match call:
+                    case ast.Call(ast.Attribute(ast.Name("report"), kind), [ast.Constant(name), *_]) if kind in told:
+                        told[kind].add(name)
+    assert told["figure"] | told["table"] == {n for place in (*PAPER, *FURTHER) for n in place.names}
+    assert told["finding"] == set(FINDINGS)
 
 
 def test_numbers_said_of_the_paper_are_those_it_states():

@@ -9,7 +9,7 @@ from ._bundled import held_out_curves
 
 
 def price_rule(losses, price):
-    """Each prompt's steps with the least loss plus price: losses (N, T), a column a step from the first on, to steps (N,)."""
+    """Each prompt's steps with the least loss plus price: losses (N, T), a column a step, to steps (N,)."""
     steps = np.arange(1, losses.shape[1] + 1)
     return (losses + price * steps).argmin(axis=1) + 1
 
