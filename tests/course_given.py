@@ -71,6 +71,52 @@ def rules() -> tuple:
     return pl.DataFrame(rows), (12, 6)
 
 
+def plateaus() -> tuple:
+    columns = ("prompt", "l_snr", "d_sim", "i_clip", "steps")
+    return (pl.DataFrame([("a wall", 3, 2, 9, 9), ("a crowd", 21, 5, 7, 21)], schema=columns, orient="row"),)
+
+
+def reliabilities() -> tuple:
+    plateau = pl.DataFrame({"metric": ["d_sim", "all"], "reliability": [0.4, 0.5]})
+    return plateau, pl.DataFrame({"seed": [0, 1, 2, 3, 0, 1]})
+
+
+def gains() -> tuple:
+    names = ("OURS", "UNIFORM", "DDIM", "DPM-Solver++", "UniPC", "REFERENCE")
+    plain = [(0.1, -0.1, 0.3), (0, 0, 0), (-0.2, -0.3, -0.1), (0.3, 0.2, 0.4), (-0.1, -0.2, 0.1), (0.5, 0.4, 0.6)]
+    own = [(0.2, 0.1, 0.3), *plain[1:3], (0.1, -0.1, 0.2), *plain[4:]]
+    rows = [
+        (name, metric, *ends)
+        for metric, told in (("d_sim", own), ("d_sim_plain", plain))
+        for name, ends in zip(names, told, strict=True)
+    ]
+    return (pl.DataFrame(rows, schema=("system", "metric", "gain", "low", "high"), orient="row"),)
+
+
+def inception_scores() -> tuple:
+    columns = ("system", "score", "low", "high", "difference", "difference_low", "difference_high")
+    rows = [
+        ("OURS", 5.2, 4.5, 5.9, 0.2, 0.1, 0.3),
+        ("UNIFORM", 4.8, 4.1, 5.5, -0.2, -0.3, -0.1),
+        ("DDIM", 3.9, 3.2, 4.6, -1.1, -2.3, 0.1),
+        ("REFERENCE", 5.0, 4.3, 5.7, 0.0, 0.0, 0.0),
+    ]
+    return (pl.DataFrame(rows, schema=columns, orient="row"),)
+
+
+def people() -> tuple:
+    shares = {"similar": [0.4, 0.5, 0.6, 0.7, 0.9], "reference": [0.2, 0.3, 0.4, 0.6, 0.1]}
+    rows = [(protocol, share) for protocol, own in shares.items() for share in own]
+    return (pl.DataFrame(rows, schema=("protocol", "share"), orient="row"),)
+
+
+def tiny_families() -> tuple:
+    columns = ("prompt", "l_snr", "d_sim", "i_clip", "steps")
+    rows = [("sd2, tiny", 3, 9, 2, 9), ("sd3, tiny", 17, 5, 17, 17), ("pixart, tiny", 17, 17, 9, 17)]
+    rows.append(("kandinsky, tiny", 17, 17, 17, 17))
+    return pl.DataFrame(rows, schema=columns, orient="row"), (1, 2, 3, 5, 9, 17)
+
+
 CAPTIONS = ["a wall", "a blue heart", "a red heart", "a red heart", "a red heart"]
 GIVEN: dict[str, Callable[[], tuple]] = {
     "prompts.shuffled": shuffled,
@@ -79,13 +125,26 @@ GIVEN: dict[str, Callable[[], tuple]] = {
     "metrics.seen": lambda: (CAPTIONS, [1, 4, 9, 33, 129]),
     "metrics.time": timings,
     "plateau.unturned": lambda: ({"i_clip": unturned_curves()},),
-    "plateau.decides": lambda: (Choice().table(*held_out_curves()),),
+    "plateau.decides": lambda: ({"measured": Choice().table(*held_out_curves())},),
     "efficiency.excess": lambda: ({"OURS": np.array([3, 9, 17, 40])},),
     "efficiency.surely": relative,
     "rules.near": lambda: (pl.DataFrame({"condition": ["OURS", "UNIFORM"], "under": [0.3, 0.5], "over": [0.45, 0.2]}),),
     "rules.saved": rules,
     "predictor.share": lambda: ({"inputs": 5, "lstm": 1200, "mlp": 300},),
     "predictor.surely": errors,
+    "tour.decides": plateaus,
+    "tour.saved": plateaus,
+    "generation.evaluations": lambda: (),
+    "scores.seeds": reliabilities,
+    "systems.surely": gains,
+    "quality.differ": inception_scores,
+    "study.people": people,
+    "gallery.dearer": lambda: (np.array([9, 65, 70, 129, 30, 20, 65]),),
+    "numbers.luck": lambda: (),
+    "numbers.shared": lambda: (),
+    "beyond.least": lambda: (),
+    "families.flat": tiny_families,
+    "families.hours": lambda: (pl.DataFrame({"profile": ["sd2", "sdxl"], "operations": [1e6, 7e6]}),),
 }
 
 

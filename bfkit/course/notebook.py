@@ -31,12 +31,11 @@ def stub(solution: str) -> str:
 def student_copy(path: Path) -> nbformat.NotebookNode:
     """A lesson with dots for its solutions, and a last cell to hand in what was answered."""
     lesson = nbformat.read(path, as_version=4)
-    solved = [cell for cell in lesson.cells if "solution" in cell.metadata.get("tags", ())]
-    for cell in solved:
-        cell.source, cell.metadata["tags"] = stub(cell.source), ["answer"]
-    if solved:
-        said = "**To hand in** what you have answered, put your name, in quotes, in the place of the dots."
-        lesson.cells += [new_markdown_cell(said, id="name"), new_code_cell("course.hand_in(...)", id="hand-in")]
+    for cell in lesson.cells:
+        if "solution" in cell.metadata.get("tags", ()):
+            cell.source, cell.metadata["tags"] = stub(cell.source), ["answer"]
+    said = "**To hand in** what you have answered, put your name, in quotes, in the place of the dots."
+    lesson.cells += [new_markdown_cell(said, id="name"), new_code_cell("course.hand_in(...)", id="hand-in")]
     return lesson
 
 

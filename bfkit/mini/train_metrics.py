@@ -13,8 +13,11 @@ from bfkit.models.clip import retrieval
 from bfkit.models.perceptual import PerceptualEmbedder
 
 from . import models, world
+from .scene import COLORS, SHAPE_NAMES
 from .trainer import fit
 from .training_data import HELD_OUT_SEED, Settings, fresh_scenes, spoil
+
+SHARPNESS = 20.0  # of cosines in the perceptual embedder's contrast
 
 
 def train_clip(settings: Settings, work: Path, device: torch.device, finish: bool = False) -> tuple[CoCa, dict]:
@@ -47,59 +50,83 @@ def train_clip(settings: Settings, work: Path, device: torch.device, finish: boo
     return model, report
 
 
-def _edit(scene: world.Scene, rng: random.Random) -> world.Scene:
-    """The scene with one thing about it changed: a thing moved, recoloured, reshaped or gone, or another ground."""
-    things = list(scene.things)
-    kind = rng.choice(["move", "color", "shape", "drop", "ground"]) if things else "ground"
-    if kind == "ground":
-        return replace(scene, ground=world.sample_scenes(1, rng.randrange(2**31))[0].ground)
-    index = rng.randrange(len(things))
-    thing = things.pop(index)
-    if kind == "move":
-        thing = replace(thing, x=rng.uniform(0.15, 0.85), y=rng.uniform(0.15, 0.85))
-    elif kind == "color":
-        thing = replace(thing, color=rng.choice(list(world.COLORS)))
-    elif kind == "shape":
-        thing = replace(thing, shape=rng.choice(world.SHAPE_NAMES))
-    return replace(scene, things=tuple(things if kind == "drop" else [*things[:index], thing, *things[index:]]))
+def _edited(scene: world.Scene, where: int | None, rng: random.Random) -> world.Scene:
+    """The scene with one of its things moved, recoloured, reshaped or gone (None for now); or with another ground."""
+    if where is None:
+        while (ground := world.sample_scenes(1, rng.randrange(2**31))[0].ground) == scene.ground:
+            pass
+        return replace(scene, ground=ground)
+    things: list[world.Thing | None] = list(scene.things)
+    thing = scene.things[where]
+    colors, shapes = ([one for one in of if one not in (thing.color, thing.shape)] for of in (COLORS, SHAPE_NAMES))
+    x, y = (0.1 + (at - 0.1 + rng.uniform(0.2, 0.6)) % 0.8 for at in (thing.x, thing.y))
+    things[where] = rng.choice([
+        replace(thing, x=x, y=y), replace(thing, color=rng.choice(colors)), replace(thing, shape=rng.choice(shapes)),
+        None])  # fmt: skip
+    return replace(scene, things=tuple(things))
+
+
+def _drawn(scenes: list[world.Scene], device: torch.device) -> torch.Tensor:
+    return world.draw([replace(one, things=tuple(filter(None, one.things))) for one in scenes], device=device)
+
+
+def _jogged(images: torch.Tensor, generator: torch.Generator, most: int = 2) -> torch.Tensor:
+    """Each picture moved by a few pixels, as no eye minds it."""
+    side, padded = images.shape[-1], F.pad(images, (most,) * 4, mode="replicate")
+    ends = torch.randint(2 * most + 1, (len(images), 2), generator=generator).tolist()
+    return torch.stack([image[:, y : y + side, x : x + side] for image, (y, x) in zip(padded, ends, strict=True)])
+
+
+def triplets(
+    scenes: list[world.Scene], generator: torch.Generator, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """References, nearer and further variations, (N, 3, H, W) each; what is further is known.
+
+    The further one has all the changes of the nearer one and some more, of other things, so that none undoes another;
+    where it has none more it is blurred and noisy. Both are jogged and a little spoilt, which is to count for nothing.
+    """
+    rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+    near, far, more = [], [], []
+    for scene in scenes:
+        where = [None, *range(len(scene.things))]
+        rng.shuffle(where)
+        first, last = (few := rng.choice([0, 0, 1, 2])), few + rng.choice([0, 1, 1, 2, 4])
+        for part in where[:first]:
+            scene = _edited(scene, part, rng)
+        near.append(scene)
+        for part in where[first:last]:
+            scene = _edited(scene, part, rng)
+        far.append(scene)
+        more.append(len(where[first:last]))
+    references, nearer, further = (_drawn(group, device) for group in (scenes, near, far))
+    worn = further
+    for _ in range(3):
+        worn = spoil(worn, generator, least=0.5)
+    further = torch.where((torch.tensor(more, device=device) > 0).view(-1, 1, 1, 1), further, worn)
+    nearer, further = (spoil(_jogged(images, generator), generator) for images in (nearer, further))
+    return references, nearer, further
 
 
 def train_perceptual(
     settings: Settings, work: Path, device: torch.device, finish: bool = False
 ) -> tuple[PerceptualEmbedder, dict]:
-    """Triplets as in NIGHTS: a reference and two variations; the one with fewer changes must come out nearer.
+    """Each reference is to be nearest to its nearer variation, among those and the further ones of the whole batch.
 
-    The further variation carries all changes of the nearer one and more, so that the judgement is known.
+    Triplets as in NIGHTS, DreamSim's data. A hinge on the triplet alone, as DreamSim has it from features that were
+    trained before, leaves an untrained network worse than it began: it draws all the pictures together.
     """
     model, stage = PerceptualEmbedder(), settings.perceptual
 
-    def triplets(scenes: list[world.Scene], generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        near, far = [], []
-        for scene in scenes:
-            for _ in range(rng.choice([0, 1, 1, 2])):
-                scene = _edit(scene, rng)
-            near.append(scene)
-            for _ in range(rng.choice([0, 1, 2, 4])):
-                scene = _edit(scene, rng)
-            far.append(scene)
-        pictures = [world.draw(group, device=device) for group in (scenes, near, far)]
-        # the further one is spoilt more as well: blur and noise count, little by little
-        for _ in range(2):
-            pictures[2] = spoil(pictures[2], generator)
-        return pictures[0], spoil(pictures[1], generator), pictures[2]
-
     def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        reference, near, far = (
-            model.embed(p) for p in triplets(fresh_scenes(step, stage.batch, settings.seed), generator)
-        )
-        gap = F.cosine_similarity(reference, near) - F.cosine_similarity(reference, far)
-        return {"hinge": F.relu(0.05 - gap.float()).mean()}  # the margin of DreamSim's training
+        drawn = triplets(fresh_scenes(step, stage.batch, settings.seed), generator, device)
+        reference, nearer, further = (F.normalize(model.embed(images).float(), dim=-1) for images in drawn)
+        logits = SHARPNESS * reference @ torch.cat([nearer, further]).T
+        return {"contrast": F.cross_entropy(logits, torch.arange(len(reference), device=device))}
 
     report = fit("perceptual", model, loss, stage, settings.seed, work, device, finish)
     with torch.inference_mode():
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
-        reference, near, far = triplets(world.sample_scenes(1024, HELD_OUT_SEED), generator)
+        reference, near, far = triplets(world.sample_scenes(1024, HELD_OUT_SEED), generator, device)
         report["held_out_triplets_right"] = (model(reference, near) < model(reference, far)).float().mean().item()
     return model, report
 

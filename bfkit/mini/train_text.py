@@ -54,7 +54,7 @@ class TextAndPicture(nn.Module):
         self.text_encoder = text_encoder or models.build_text_encoder()
         width = self.text_encoder.config.hidden_size
         self.project = nn.Linear(width, 128)
-        self.picture = PerceptualEmbedder(widths=(32, 64, 96), image_size=PICTURE_SIDE)
+        self.picture = PerceptualEmbedder(widths=(32, 64, 96), image_size=PICTURE_SIDE, depth=1)
         self.head = nn.Linear(width, len(attributes(Scene(Ground("plain")))))
         self.scale = nn.Parameter(torch.tensor(2.7))  # exp: 15
 

@@ -20,8 +20,8 @@ class Settings:
     autoencoder: Stage = Stage(steps=12_000, batch=16, rate=1e-3, average=0.995, cool=1_500)
     decoder: Stage = Stage(steps=12_000, batch=16, rate=1e-3, average=0.995, cool=2_000)
     text: Stage = Stage(steps=4_000, batch=128, rate=1e-3, decay=0.05, cool=300)
-    clip: Stage = Stage(steps=3_000, batch=128, rate=1e-3, decay=0.05, cool=800)
-    perceptual: Stage = Stage(steps=8_000, batch=64, rate=1e-3, cool=2_000)
+    clip: Stage = Stage(steps=1_600, batch=128, rate=1e-3, decay=0.05, cool=500)
+    perceptual: Stage = Stage(steps=4_000, batch=64, rate=1e-3, cool=1_200)
     classifier: Stage = Stage(steps=6_000, batch=64, rate=1e-3, cool=1_500)
     judge: Stage = Stage(steps=8_000, batch=64, rate=1.5e-3, average=0.995, cool=600)
     diffusion: Stage = Stage(steps=60_000, batch=64, rate=6e-4, average=0.999, warm=300, cool=3_000)
@@ -50,9 +50,9 @@ def fresh_scenes(step: int, batch: int, seed: int, detailed: bool = False) -> li
     return [replace(scene, caption=world.describe(scene, rng, detailed=True)) for scene in scenes]
 
 
-def spoil(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def spoil(images: torch.Tensor, generator: torch.Generator, least: float = 0.0) -> torch.Tensor:
     """Slightly blurred and noisy pictures, as a decoder makes them, so that no model clings to perfect edges."""
-    amount = torch.rand((len(images), 1, 1, 1), generator=generator).to(images.device)
+    amount = least + (1 - least) * torch.rand((len(images), 1, 1, 1), generator=generator).to(images.device)
     blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     noise = torch.randn(images.shape, generator=generator).to(images.device)
     return (images + (blurred - images) * amount + 0.03 * amount * noise).clamp(0, 1)

@@ -12,16 +12,20 @@ from torch.nn import functional as F
 class PerceptualEmbedder(nn.Module):
     """Pictures (N, 3, H, W) in [0, 1] to embeddings (N, D); their distance is 1 - cosine, as DreamSim's is.
 
-    Pictures of another size than ``image_size`` are resized to it first.
+    ``depth`` convolutions at each of the ``widths``. Pictures of another size than ``image_size`` are resized to it.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 96, 128), embed_dim: int = 128, image_size: int = 64) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (32, 64, 96, 128), embed_dim: int = 128, image_size: int = 64, depth: int = 2
+    ) -> None:
         super().__init__()
-        self.config = {"widths": list(widths), "embed_dim": embed_dim, "image_size": image_size}
+        self.config = {"widths": list(widths), "embed_dim": embed_dim, "image_size": image_size, "depth": depth}
         self.image_size = image_size
         layers: list[nn.Module] = []
         for before, after in zip((3, *widths[:-1]), widths, strict=True):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
+            for _ in range(depth - 1):
+                layers += [nn.Conv2d(after, after, 3, padding=1), nn.GroupNorm(8, after), nn.SiLU()]
         side = image_size // 2 ** len(widths)
         # the last map is flattened, not pooled: where things are is what mid-level similarity is about
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side * side, embed_dim))
@@ -55,6 +59,6 @@ def load_embedder(folder: Path) -> PerceptualEmbedder:
         if not (folder / needed).is_file():
             raise FileNotFoundError(f"no perceptual embedder in {folder}: {needed} is missing; name another folder")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = PerceptualEmbedder(tuple(config["widths"]), config["embed_dim"], config["image_size"])
+    model = PerceptualEmbedder(tuple(config.pop("widths")), **config)
     model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
     return model.eval()

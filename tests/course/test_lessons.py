@@ -13,12 +13,19 @@ import polars as pl
 import pytest
 import torch
 from course_given import GIVEN
+from diffusers import EulerDiscreteScheduler
 
-from bfkit import course, l_snr, paper, plateau_step, select_dissimilar
+from bfkit import course, l_snr, paper, plateau_step, select_dissimilar, study
 from bfkit.course.checking import NOT_ATTEMPTED, NOT_YET, RIGHT, Task
+from bfkit.course.lessons._bundled import held_out_curves
 from bfkit.course.notebook import stub
+from bfkit.dataset.curves import interpolate
+from bfkit.evaluation import promise
 from bfkit.evaluation.efficiency import relative_quality
+from bfkit.evaluation.promise import last_that_passes, least_prompts
+from bfkit.metrics.inception import inception_score
 from bfkit.metrics.registry import METRICS
+from bfkit.predictor.promise import Terms
 from bfkit.predictor.rules import loss, steps_by_plateau, steps_by_price, steps_by_uniform
 from bfkit.report.reproduce import choose
 
@@ -47,13 +54,12 @@ def course_names() -> dict:
     from bfkit import get_profile
     from bfkit.course.lessons.plateau import plateau
 
-    return {"np": np, "pl": pl, "paper": paper, "own": plateau, "profile": get_profile("mini"),
-            "select_dissimilar": select_dissimilar}  # fmt: skip
+    return {"METRICS": METRICS, "Terms": Terms, "np": np, "pl": pl, "paper": paper, "promise": promise, "own": plateau,
+            "profile": get_profile("mini"), "select_dissimilar": select_dissimilar}  # fmt: skip
 
 
-def test_every_lesson_with_tasks_is_there_and_has_two_to_four():
-    lessons = {path.stem.partition("_")[2] for path in choose()}
-    assert set(course.LESSONS) <= lessons
+def test_every_lesson_has_two_to_four_tasks():
+    assert {path.stem.partition("_")[2] for path in choose()} == set(course.LESSONS)
     for lesson in course.LESSONS:
         assert 2 <= len(course.tasks(lesson)) <= 4
         assert all(name.startswith(f"{lesson}.") for name in course.tasks(lesson))
@@ -122,11 +128,8 @@ def test_a_stub_is_its_solution_with_the_dots_and_not_attempted(task):
 
 @pytest.mark.parametrize("path", choose(), ids=lambda path: path.stem)
 def test_a_lesson_has_its_tasks_cells_as_they_are_written(path):
-    lesson = nbformat.read(path, as_version=4)
-    if not any("solution" in cell.metadata.get("tags", ()) for cell in lesson.cells):
-        pytest.skip("no exercises in it yet")
-    renewed = refreshed(path)
-    assert [cell.source for cell in lesson.cells] == [cell.source for cell in renewed.cells], "run docs/exercises.py"
+    cells, renewed = nbformat.read(path, as_version=4).cells, refreshed(path).cells
+    assert [cell.source for cell in cells] == [cell.source for cell in renewed], "run docs/exercises.py"
 
 
 # --- the tasks' own functions are the library's ---------------------------------------------------------------------
@@ -141,8 +144,6 @@ def test_the_functions_to_write_are_the_librarys():
     assert right("prompts.select")(rows, 0.75) == select_dissimilar(rows, 0.75).tolist()
     pictures = TASKS["metrics.l_snr"].cases()[0][0]
     torch.testing.assert_close(right("metrics.l_snr")(pictures), l_snr(pictures), atol=5e-3, rtol=5e-3)
-    from bfkit.course.lessons._bundled import held_out_curves
-
     curves = held_out_curves()[1]
     for name, info in METRICS.items():
         for curve in curves[name]:
@@ -157,3 +158,40 @@ def test_the_functions_to_write_are_the_librarys():
     np.testing.assert_array_equal(right("rules.price_rule")(loss(curves), 1e-3), steps_by_price(curves, 1e-3))
     for network, prompts in TASKS["predictor.forward"].cases():
         torch.testing.assert_close(right("predictor.forward")(network, prompts), network(prompts))
+
+
+def test_the_short_ones_too_are_the_librarys():
+    curves = held_out_curves()[1]
+    drawn = np.array(paper.STEP_COUNTS)
+    values = curves["d_sim"][0, drawn - 1]
+    np.testing.assert_allclose(right("scores.joined")(drawn, values), interpolate(values, paper.STEP_COUNTS))
+    rng = np.random.default_rng(0)
+    cost, quality = np.arange(1.0, 9), rng.uniform(size=8)
+    best_so_far = np.append(-np.inf, np.maximum.accumulate(quality)[:-1])
+    np.testing.assert_array_equal(right("systems.front")(cost, 1 - quality), quality >= best_so_far)
+    logits = torch.randn(50, 7, dtype=torch.float64)
+    ours = right("quality.inception")(logits.softmax(1)).item()
+    assert ours == pytest.approx(inception_score(logits, splits=1)[0], rel=1e-4)
+    assert right("study.d_prime")(0.603) == pytest.approx(study.d_prime(0.603))
+    for prompts in (30, 61, 200):
+        most = right("beyond.allowed")(prompts, 0.1, 0.1)
+        terms = Terms(epsilon=0.02, alpha=0.1, delta=0.1)
+        assert (most >= 0) == (prompts >= least_prompts(terms))
+        assert last_that_passes([most, most + 1], prompts, terms) == 0
+    steps = steps_by_plateau(curves)
+    worst = right("gallery.worst")(curves["d_sim"], steps, 2)
+    at_own = curves["d_sim"][np.arange(len(steps)), steps - 1]
+    assert at_own[worst[0]] == at_own.max() and at_own[worst[1]] <= at_own[worst[0]]
+
+
+def test_a_step_of_eulers_is_diffusers():
+    scheduler = EulerDiscreteScheduler(timestep_spacing="linspace")  # predicts the noise
+    scheduler.set_timesteps(5)
+    generator = torch.Generator().manual_seed(0)
+    held = torch.randn(1, 4, 3, 3, generator=generator) * scheduler.init_noise_sigma
+    believed = torch.randn(1, 4, 3, 3, generator=generator)
+    level, following = scheduler.sigmas[0].item(), scheduler.sigmas[1].item()
+    theirs = scheduler.step((held - believed) / level, scheduler.timesteps[0], held).prev_sample
+    torch.testing.assert_close(
+        right("generation.euler")(held, believed, level, following), theirs, atol=1e-4, rtol=1e-4
+    )

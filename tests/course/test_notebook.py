@@ -9,12 +9,6 @@ import pytest
 from bfkit.course.notebook import stub, student_copy
 from bfkit.report.reproduce import choose
 
-EXERCISED = [
-    path
-    for path in choose()
-    if any("solution" in cell.metadata.get("tags", ()) for cell in nbformat.read(path, as_version=4).cells)
-]
-
 
 @pytest.mark.parametrize(
     ("solution", "dots"),
@@ -30,7 +24,7 @@ def test_a_stub_keeps_what_is_given(solution, dots):
     ast.parse(dots)
 
 
-@pytest.mark.parametrize("path", EXERCISED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", choose(), ids=lambda path: path.stem)
 def test_a_copy_differs_in_the_solutions_alone_and_hands_in_at_the_end(path):
     lesson, copy = nbformat.read(path, as_version=4), student_copy(path)
     nbformat.validate(copy)
@@ -42,13 +36,8 @@ def test_a_copy_differs_in_the_solutions_alone_and_hands_in_at_the_end(path):
     assert [cell.source for cell in copy.cells[len(lesson.cells) :]][-1] == "course.hand_in(...)"
 
 
-def test_a_lesson_without_exercises_is_copied_as_it_is():
-    (path,) = [path for path in choose() if path.stem.endswith("_numbers")]
-    assert student_copy(path) == nbformat.read(path, as_version=4)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("path", EXERCISED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", choose(), ids=lambda path: path.stem)
 def test_a_students_copy_runs_with_nothing_answered(path, tmp_path):
     copy = student_copy(path)
     few = {"pictures": 1} if "pictures" in papermill.inspect_notebook(path) else {}

@@ -51,6 +51,10 @@ def _at_ends(measured, lower_is_better=True):
     return np.isin(_steps(measured, lower_is_better), [1, measured["i_clip"].shape[1]]).mean()
 
 
+def _decides(steps, metric="i_clip"):
+    return (steps["measured"][metric] == steps["measured"]["steps"]).mean()
+
+
 _FIGURE = """own = task.own(plateau)  # yours once it is right, else the library's
 curves = advisor.curves(shown)
 yours = [
@@ -114,16 +118,16 @@ which share of the held-out prompts is the answer one of the two ends, the first
         """t\\* is the last of three plateaus. For which share of the held-out prompts is I-CLIP's plateau t\\*, by
 measured curves? The table `steps["measured"]` has a column for each metric's plateau, and t\\* in `steps`.
 A tie counts.""",
-        lambda truth: (truth["i_clip"] == truth["steps"]).mean(),
+        _decides,
         ('Compare two of its columns: `truth["i_clip"] == truth["steps"]` is true or false for each prompt.',),
         {
-            "another metric": (lambda truth: (truth["d_sim"] == truth["steps"]).mean(), "this is D-SIM's share"),
-            "a count": (lambda truth: (truth["i_clip"] == truth["steps"]).sum(), "a share is asked for, no count"),
-            "the others": (lambda truth: (truth["i_clip"] != truth["steps"]).mean(),
+            "another metric": (lambda steps: _decides(steps, "d_sim"), "this is D-SIM's share"),
+            "a count": (lambda steps: _decides(steps) * len(steps["measured"]), "a share is asked for, no count"),
+            "the others": (lambda steps: 1 - _decides(steps),
                            "this is the share of prompts in which it does *not* decide"),
         },
         code='truth = steps["measured"]\ndecides = (truth["i_clip"] == truth["steps"]).mean()',
-        given='steps["measured"]',
+        given="steps",
         tolerance=1e-3,
     ),
 )  # fmt: skip
