@@ -54,11 +54,13 @@ def save_embedder(model: PerceptualEmbedder, folder: Path) -> None:
 
 
 def load_embedder(folder: Path) -> PerceptualEmbedder:
-    """Read what ``save_embedder`` wrote; FileNotFoundError names the file that is missing."""
+    """Read what ``save_embedder`` wrote; FileNotFoundError names what is missing, ValueError an earlier format."""
     for needed in ("config.json", "model.safetensors"):
         if not (folder / needed).is_file():
             raise FileNotFoundError(f"no perceptual embedder in {folder}: {needed} is missing; name another folder")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "depth" not in config:
+        raise ValueError(f"the embedder in {folder} is of an earlier format: train it again, with bfkit.mini.train")
     model = PerceptualEmbedder(tuple(config.pop("widths")), **config)
     model.load_state_dict({key: value.float() for key, value in load_file(folder / "model.safetensors").items()})
     return model.eval()

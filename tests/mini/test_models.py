@@ -175,6 +175,14 @@ def test_an_embedder_without_its_files_names_the_file(random_folder, tmp_path, m
         load_embedder(tmp_path / "perceptual")
 
 
+def test_an_embedder_of_an_earlier_format_is_told_in_a_sentence(random_folder, tmp_path):
+    shutil.copytree(random_folder / "perceptual", tmp_path / "perceptual")
+    config = tmp_path / "perceptual" / "config.json"
+    config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if k != "depth"}))
+    with pytest.raises(ValueError, match="earlier format"):
+        load_embedder(tmp_path / "perceptual")
+
+
 # --- the perceptual distance ----------------------------------------------------------------------------------------
 
 
