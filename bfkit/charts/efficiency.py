@@ -6,8 +6,7 @@ import polars as pl
 
 from bfkit.evaluation.oracle import TOLERANCE
 
-from .headings import headed
-from .theme import COLORS, INK, LABELS, MUTED, RULE, STEP_TICKS, Layers, log_steps, outlined
+from .theme import COLORS, INK, LABELS, MUTED, RULE, STEP_TICKS, Layers, log_steps, outlined, titled
 
 # --- Eq. 8 and 9 -----------------------------------------------------------------------------------------------------
 
@@ -33,7 +32,7 @@ def efficiency(frame: pl.DataFrame, title: str, subtitle: str = "") -> alt.HConc
                 title=alt.TitleParams(label, fontSize=12), width=128, height=alt.Step(46)
             )
         )
-    return headed(alt.hconcat(*panels, spacing=14), title, subtitle, 510)
+    return titled(alt.hconcat(*panels, spacing=14), title, subtitle)
 
 
 def relative_quality(
@@ -57,7 +56,7 @@ def relative_quality(
         other = alt.Chart(stated).encode(rows, x="mean:Q")
         layers.append(other.mark_point(shape="diamond", size=110, strokeWidth=2, color=MUTED))
         layers.append(other.mark_text(dy=-14, fontSize=11, color=MUTED).encode(text="text:N"))
-    return headed(alt.layer(*layers).properties(width=440, height=alt.Step(48)), title, subtitle, 510)
+    return titled(alt.layer(*layers).properties(width=440, height=alt.Step(48)), title, subtitle)
 
 
 def _metric_color() -> alt.Color:
@@ -95,4 +94,4 @@ def against_oracle(
         .encode(across, alt.Y("ours:Q", scale=up), text="text:N")
         for align in ("left", "right")
     ]  # fmt: skip
-    return headed(alt.layer(corridor, dots, *notes).properties(width=400, height=340), title, subtitle, 450)
+    return titled(alt.layer(corridor, dots, *notes).properties(width=400, height=340), title, subtitle)

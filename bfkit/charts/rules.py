@@ -5,8 +5,7 @@ import polars as pl
 
 from bfkit.predictor.rules import RULES
 
-from .headings import headed
-from .theme import COLORS, INK, SERIES, Layers, outlined
+from .theme import COLORS, INK, SERIES, Layers, outlined, titled
 
 RULE_LABELS = [known.label for known in RULES.values()]
 RULE_COLORS = [*SERIES[:3], INK]
@@ -24,7 +23,7 @@ def rules(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "al
         _rules_row(frame, "saved", "loss saved against UNIFORM", named=True),
         _rules_row(frame, "worst", "loss of the worst decile", named=False),
     ]
-    return headed(alt.vconcat(*rows, spacing=18), title, subtitle, 540)
+    return titled(alt.vconcat(*rows, spacing=18), title, subtitle)
 
 
 def _rules_row(frame: pl.DataFrame, value: str, value_title: str, named: bool) -> alt.HConcatChart:
@@ -63,4 +62,4 @@ def metric_subsets(frame: pl.DataFrame, title: str, subtitle: str = "", cost: st
     )
     dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="saved:Q")
     text = outlined(base.encode(x="saved:Q"), "text", dy=-12, fontSize=11)
-    return headed((zero + span + dot + text).properties(width=420, height=alt.Step(38)), title, subtitle, 520)
+    return titled((zero + span + dot + text).properties(width=420, height=alt.Step(38)), title, subtitle)

@@ -3,7 +3,6 @@
 import altair as alt
 import polars as pl
 
-from .headings import headed
 from .theme import COLORS, INK, MUTED, SERIES, Layers, titled
 
 COMPARISONS = {"similar": "OURS against UNIFORM", "reference": "OURS against REFERENCE"}
@@ -46,7 +45,7 @@ def user_study(people: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     words = alt.Chart(lines).mark_text(align="left", baseline="top", dx=5, dy=3, fontSize=11, color=MUTED)
     words = words.encode(x="at:Q", y="top:Q", text="text:N")
     chart = alt.layer(bars, *rules, words).properties(width=480, height=240)
-    return headed(chart, _study_title(people, title), subtitle, 510)
+    return titled(chart, _study_title(people, title), subtitle)
 
 
 def _comparison_color(names: dict[str, str], legend: alt.Legend) -> alt.Color:

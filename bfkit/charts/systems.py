@@ -3,8 +3,7 @@
 import altair as alt
 import polars as pl
 
-from .headings import headed
-from .theme import COLORS, INK, RULE, SERIES, Layers, outlined
+from .theme import COLORS, INK, RULE, SERIES, Layers, outlined, titled
 
 TIMES = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 
@@ -32,7 +31,7 @@ def systems(frame: pl.DataFrame, title: str, subtitle: str = "", metric: str = "
     span = base.mark_rule(strokeWidth=2.5).encode(across, alt.X2("times_high:Q"), color=color)
     dot = base.mark_point(filled=True, size=90, opacity=1).encode(alt.X("times:Q", scale=scale), color=color)
     text = outlined(base.encode(alt.X("times:Q", scale=scale)), "text", dy=-13, fontSize=11, color=INK)
-    return headed(alt.layer(even, span, dot, text).properties(width=400, height=alt.Step(38)), title, subtitle, 520)
+    return titled(alt.layer(even, span, dot, text).properties(width=400, height=alt.Step(38)), title, subtitle)
 
 
 def times(timed: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
@@ -55,7 +54,7 @@ def times(timed: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     span = base.mark_rule(strokeWidth=2.5).encode(alt.Y("low:Q"), alt.Y2("high:Q"), color)
     dot = base.mark_point(filled=True, size=110, opacity=1).encode(alt.Y("mean:Q"), color)
     text = outlined(base.encode(alt.Y("mean:Q")), "text", align="left", dx=10, dy=-12, fontSize=12, fontWeight="bold")
-    return headed(alt.layer(dots, span, dot, text).properties(width=440, height=240), title, subtitle, 500)
+    return titled(alt.layer(dots, span, dot, text).properties(width=440, height=240), title, subtitle)
 
 
 def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
@@ -91,7 +90,7 @@ def combinations(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     rings = base.transform_filter("datum.dealt == 'UNIFORM'")
     rings = rings.mark_point(size=110, opacity=1, fill="white", strokeWidth=2)
     layers = (front, span, rings.encode(color, shape), dots.encode(color, shape))
-    return headed(alt.layer(*layers).properties(width=440, height=320), title, subtitle, 500)
+    return titled(alt.layer(*layers).properties(width=440, height=320), title, subtitle)
 
 
 def inception(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
@@ -104,4 +103,4 @@ def inception(frame: pl.DataFrame, title: str, subtitle: str = "") -> Layers:
     span = base.mark_rule(strokeWidth=2.2, color=COLORS["d_sim"]).encode(across, alt.X2("difference_high:Q"))
     dot = base.mark_point(filled=True, size=80, opacity=1, color=COLORS["d_sim"]).encode(x="difference:Q")
     text = outlined(base.encode(x="difference:Q"), "text", dy=-12, fontSize=11)
-    return headed(alt.layer(zero, span, dot, text).properties(width=400, height=alt.Step(36)), title, subtitle, 520)
+    return titled(alt.layer(zero, span, dot, text).properties(width=400, height=alt.Step(36)), title, subtitle)
