@@ -108,10 +108,10 @@ class Profile:
     l_snr: str = "residual"  # which of metrics.L_SNR_VARIANTS; the paper's text and Eq. 2 differ
     i_clip: Literal["caption", "image"] = "caption"  # compare captions (Eq. 4) or, cheaper, pictures' embeddings
     spacing: str = "linspace"  # how Euler picks its timesteps; mirrors of one model differ, so it is always set
-    grids: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # rho and lowest level by solver: ``bfkit grid``
+    # rho and lowest level by solver: ``bfkit grid``
+    grids: dict[str, tuple[float, float]] = field(default_factory=dict)
     seeds: tuple[int, ...] = tuple(range(paper.SEEDS))
+    more_seeds: tuple[int, ...] = ()  # beside those, of prompts that are held out, to know their curves better
     step_counts: tuple[int, ...] = paper.STEP_COUNTS
     prompts: int = paper.PROMPTS
     batch: int = 32  # pictures drawn at once; halved where the memory does not hold them

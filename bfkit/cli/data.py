@@ -19,6 +19,7 @@ from .options import (
     add_models,
     add_offload,
     add_profile,
+    add_seeds,
     check_numbers,
     chosen_device,
     part,
@@ -65,7 +66,7 @@ def dataset(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.table import ORDER, noted_hardware, read_beside, read_metadata, read_scores, write_table
     from bfkit.sampling.generate import check_steps
 
-    check_numbers(arguments, prompts=1, batch=1, workers=1, seeds=1)
+    check_numbers(arguments, prompts=1, batch=1, workers=1, seeds=1, held_out_seeds=1)
     if arguments.address and arguments.executor != "ray":
         raise ValueError("--address is that of a Ray cluster: it goes with --executor ray")
     with extra("ray"):
@@ -117,7 +118,7 @@ def plan(profile: Profile, arguments: argparse.Namespace) -> None:
     from bfkit.dataset.estimate import describe, estimate
     from bfkit.evaluation.learning_curve import expect
 
-    check_numbers(arguments, prompts=1, gpus=1, seeds=1)
+    check_numbers(arguments, prompts=1, gpus=1, seeds=1, held_out_seeds=1)
     profile = with_seeds(profile, arguments)
     count = profile.prompts if arguments.prompts is None else arguments.prompts
     rows = estimate(
@@ -165,7 +166,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
     command.add_argument("--steps", type=int, nargs="+", metavar="N", help="step counts (default: the paper's twelve)")
-    command.add_argument("--seeds", type=int, help="pictures of each prompt and step count (default: the profile's)")
+    add_seeds(command)
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the shards; an earlier run there is resumed"
     )
@@ -189,7 +190,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command = add_command(commands, "plan", plan)
     add_profile(command)
     command.add_argument("--prompts", type=int, help="how many (default: the profile's)")
-    command.add_argument("--seeds", type=int, help="pictures of each prompt and step count (default: the profile's)")
+    add_seeds(command)
     add_models(command, "pipeline", "revision", "variant", "dtype", "guidance")
     add_device(command)
     command.add_argument("--gpus", type=int, default=1, help="devices that share the work (default 1)")

@@ -72,8 +72,17 @@ def own_models(profile: Profile, arguments: argparse.Namespace) -> Profile:
 
 
 def with_seeds(profile: Profile, arguments: argparse.Namespace) -> Profile:
-    """The profile with as many seeds as ``--seeds`` says, from 0 on."""
-    return profile if arguments.seeds is None else replace(profile, seeds=tuple(range(arguments.seeds)))
+    """The profile with as many seeds as ``--seeds`` and ``--held-out-seeds`` say, from 0 on."""
+    seeds = profile.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
+    more = vars(arguments).get("held_out_seeds")
+    return replace(profile, seeds=seeds, more_seeds=tuple(range(len(seeds), more)) if more else profile.more_seeds)
+
+
+def add_seeds(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seeds", type=int, help="pictures of each prompt and step count (default: the profile's)")
+    command.add_argument(
+        "--held-out-seeds", type=int, metavar="N", help="of prompts that no predictor learns from (default: as many)"
+    )
 
 
 def add_device(command: argparse.ArgumentParser) -> None:

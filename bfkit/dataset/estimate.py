@@ -28,7 +28,7 @@ from bfkit.sampling.generate import fitting_batch, sample
 from . import looks
 from .measure import measure_prompts
 from .shards import blocks
-from .table import ORDER, encode_table, read_table
+from .table import ORDER, encode_table, held_out_among, read_table
 
 NOT_MEASURED = "not measured"
 PROBE_PROMPT = "a red circle on a white wall"  # words that every stack knows, the miniature's too
@@ -151,10 +151,11 @@ def estimate(
     for name, value in (("prompts", prompts), ("gpus", gpus), ("tflops", tflops), ("watts", watts)):
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be a number above 0; got {value}")
-    sets = prompts * len(profile.seeds)
+    more = len(held_out_among(range(prompts))) if profile.more_seeds else 0
+    sets = prompts * len(profile.seeds) + more * len(profile.more_seeds)
     evaluations, images = sets * evaluations_a_set(profile.step_counts), sets * len(profile.step_counts)
     each, groups = blocks(profile)
-    shards = math.ceil(prompts / each) * len(groups)
+    shards = math.ceil(prompts / each) * len(groups) + more
     operations, counted = _count(profile, must=tflops is not None)
     price = _price(profile, choose_device(device), tflops, operations, keep_images)
     hours = None

@@ -27,7 +27,7 @@ from bfkit.provenance import model_digest
 from bfkit.sampling.generate import check_prompts, check_steps
 
 from .measure import measure_prompts, picture_path
-from .table import ORDER, read_metadata, read_table, write_table
+from .table import ORDER, held_out_among, read_metadata, read_table, write_table
 from .truth import Checker
 
 IMAGES_A_SHARD, MOST_IMAGES = 384, 1024
@@ -201,6 +201,9 @@ def list_shards(profile: Profile, prompts: Sequence[str], folder: Path) -> list[
         for seeds in groups:
             path = folder / _name(start, config, block, seeds)
             shards.append(Shard(path, block, start, seeds, profile.step_counts))
+    for number in sorted(held_out_among(range(len(prompts)))) if profile.more_seeds else ():
+        path = folder / _name(number, config, prompts[number : number + 1], profile.more_seeds)
+        shards.append(Shard(path, (prompts[number],), number, profile.more_seeds, profile.step_counts))
     return shards
 
 

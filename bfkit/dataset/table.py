@@ -179,7 +179,11 @@ def _first_line(error: Exception) -> str:
 
 def held_out_ids(frame: pl.DataFrame, share: float = paper.TEST_SHARE, seed: int = 0) -> list[int]:
     """Which prompts no predictor may learn from, chosen at random: at least one."""
-    ids = frame["prompt_id"].unique().sort().to_numpy()
+    return held_out_among(frame["prompt_id"].unique().sort().to_list(), share, seed)
+
+
+def held_out_among(ids: Sequence[int], share: float = paper.TEST_SHARE, seed: int = 0) -> list[int]:
+    """Which of a data set's rising prompt ids are held out; known before anything is drawn."""
     count = math.ceil(round(share * len(ids), 6))  # as the paper counts its 1,839 of 18,384
     return np.random.default_rng(seed).permutation(ids)[: max(1, count)].tolist()
 
@@ -189,23 +193,26 @@ def split_by_prompt(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Training and held-out rows of the ``complete_prompts``, split by prompt at random (Section 3.1).
 
-    Raises ValueError where one of the two would be empty.
+    Each part has the seeds that most of its prompts have: held-out ones may have been given more. Raises ValueError
+    where one of the two would be empty.
     """
     held_out = pl.col("prompt_id").is_in(held_out_ids(frame, share, seed))
-    whole = complete_prompts(frame)
-    training, test = whole.filter(~held_out), whole.filter(held_out)
+    training, test = (complete_prompts(half) for half in (frame.filter(~held_out), frame.filter(held_out)))
     if not len(training) or not len(test):
-        raise ValueError(
-            f"{whole['prompt_id'].n_unique()} prompts are too few to learn from some and hold others out: measure more"
-        )
+        count = training["prompt_id"].n_unique() + test["prompt_id"].n_unique()
+        raise ValueError(f"{count} prompts are too few to learn from some and hold others out: measure more")
     return training, test
 
 
 def complete_prompts(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of prompts that have every seed at every step count that any has; warns of prompts left out.
+    """The rows of prompts that have every seed at every step count; warns of prompts left out.
 
-    A mean over seeds bends where one of them is missing, and halves of the seeds could not be compared.
+    A mean over seeds bends where one of them is missing, and halves of the seeds could not be compared. Seeds that
+    fewer than half of the prompts have were more than was asked of all, and are left out in silence.
     """
+    having = frame.group_by("seed").agg(pl.col("prompt_id").n_unique())
+    common = having.filter(2 * pl.col("prompt_id") >= frame["prompt_id"].n_unique())["seed"]
+    frame = frame.filter(pl.col("seed").is_in(common.to_list()))
     pictures = pl.struct("seed", "steps").n_unique()
     counts = frame.group_by("prompt_id", "prompt").agg(pictures.alias("pictures")).sort("prompt_id")
     lacking = counts.filter(pl.col("pictures") < frame["seed"].n_unique() * frame["steps"].n_unique())

@@ -21,8 +21,8 @@ class Settings:
     decoder: Stage = Stage(steps=12_000, batch=16, rate=1e-3, average=0.995, cool=2_000)
     text: Stage = Stage(steps=4_000, batch=128, rate=1e-3, decay=0.05, cool=300)
     clip: Stage = Stage(steps=1_600, batch=128, rate=1e-3, decay=0.05, cool=500)
-    perceptual: Stage = Stage(steps=4_000, batch=64, rate=1e-3, cool=1_200)
-    classifier: Stage = Stage(steps=6_000, batch=64, rate=1e-3, cool=1_500)
+    perceptual: Stage = Stage(steps=3_000, batch=64, rate=1e-3, cool=1_000)
+    classifier: Stage = Stage(steps=4_000, batch=64, rate=1e-3, cool=1_200)
     judge: Stage = Stage(steps=8_000, batch=64, rate=1.5e-3, average=0.995, cool=600)
     diffusion: Stage = Stage(steps=60_000, batch=64, rate=6e-4, average=0.999, warm=300, cool=3_000)
     scenes: int = 500_000  # that the painter learns from at most; it starts with the first few and gets fresh ones

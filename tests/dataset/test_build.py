@@ -7,6 +7,7 @@ import types
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from dataset_helpers import assert_same_rows, contents, shard_files
@@ -14,7 +15,7 @@ from dataset_helpers import assert_same_rows, contents, shard_files
 from bfkit.dataset import build
 from bfkit.dataset.build import build_dataset, settle_prompts
 from bfkit.dataset.executors import local
-from bfkit.dataset.table import read_scores
+from bfkit.dataset.table import complete_prompts, held_out_ids, read_scores, split_by_prompt
 from bfkit.mini.world import captioned_scenes
 
 IMAGES_A_SHARD = 4  # two prompts of the brief profile, by conftest.small_shards
@@ -134,6 +135,20 @@ def test_parts_make_disjoint_shards_and_together_all(tmp_path, brief, finished):
     assert sorted(shard.first_id for part in parts for shard in part) == [0, 2, 4, 6, 8, 10]
     assert [len(part) for part in parts] == [2, 2, 2]
     assert_same_rows(read_scores(tmp_path), read_scores(finished))
+
+
+def test_held_out_prompts_get_more_seeds_and_what_compares_all_prompts_leaves_them_out(tmp_path, brief, finished):
+    shards = build_dataset(replace(brief, more_seeds=(1, 2)), PROMPTS, tmp_path)
+    table, plain = read_scores(tmp_path), read_scores(finished)
+    held_out = set(held_out_ids(plain))
+    assert len(shards) == 6 + len(held_out) == 8
+    assert_same_rows(table.filter(seed=0), plain)
+    assert set(table.filter(pl.col("seed") > 0)["prompt_id"]) == held_out
+    assert_same_rows(complete_prompts(table), plain)
+    training, test = split_by_prompt(table)
+    assert set(test["prompt_id"]) == held_out and test["seed"].unique().sort().to_list() == [0, 1, 2]
+    assert set(training["seed"]) == {0} and training["prompt_id"].n_unique() == 10
+    assert build_dataset(brief, PROMPTS, tmp_path), "a run with as many seeds for all goes on from there"
 
 
 def test_more_parts_than_shards_leave_some_without_work(tmp_path, brief):

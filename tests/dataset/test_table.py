@@ -209,7 +209,7 @@ def test_a_prompt_without_one_of_the_step_counts_is_left_out_of_both_parts_with_
     training, held_out = split_by_prompt(table)
     gone = held_out["prompt_id"][0]
     gap = table.filter(~((pl.col("prompt_id") == training["prompt_id"][0]) & (pl.col("steps") == 2)))
-    with pytest.warns(UserWarning, match="1 of 12 prompts lack some of the pictures and are left out, 'prompt "):
+    with pytest.warns(UserWarning, match="1 of 10 prompts lack some of the pictures and are left out, 'prompt "):
         others, same = split_by_prompt(gap)
     assert same.equals(held_out), "which prompts are held out does not change"
     assert set(others["prompt_id"]) == set(training["prompt_id"]) - {training["prompt_id"][0]}
