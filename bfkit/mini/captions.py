@@ -50,6 +50,30 @@ GROUND_WORDS: dict[str, tuple[tuple[str, str], ...]] = {  # each ground's names,
     "night": (("night sky", "empty night sky"), ("starry night", "starry and empty night")),
 }
 
+GROUND_SIGNS = (  # how a caption's ground is told, the first that is found
+    ("gradient", r"fading|gradient"), ("striped", "striped"), ("checkered", r"checker\w+"),
+    ("textured", "textured|rough"), ("beach", "beach"), ("night", "night"),
+    ("meadow", r"colorful( and empty)? park|flowers"), ("park", "park"), ("plain", "wall|background"),
+)  # fmt: skip
+
+
+def told_right(caption: str, scene: Scene) -> dict[str, bool]:
+    """Whether the ground, colours and shapes that a caption names are the scene's; no entry for what it leaves out.
+
+    >>> told_right("a red heart in a park", Scene(Ground("park"), (Thing("star", "red", 0.5, 0.5, 0.2),)))
+    {'ground': True, 'colors': True, 'shapes': False}
+    """
+    words = set(re.findall(r"\w+", caption.replace("green park", "park").replace("green and empty park", "park")))
+    grounds = [kind for kind, sign in GROUND_SIGNS if re.search(rf"\b(?:{sign})\b", caption)]
+    named = {
+        "ground": set(grounds[:1]),
+        "colors": words & set(COLORS),
+        "shapes": {shape for shape, names in SHAPES.items() if words & {word for pair in names for word in pair}},
+    }
+    colors, shapes = ({getattr(thing, part) for thing in scene.things} for part in ("color", "shape"))
+    shown = {"ground": {scene.ground.kind}, "colors": colors | set(scene.ground.colors), "shapes": shapes}
+    return {part: own <= shown[part] for part, own in named.items() if own}
+
 
 def _article(phrase: str) -> str:
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase

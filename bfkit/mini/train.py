@@ -31,7 +31,7 @@ from .judge import save_judge
 from .train_autoencoder import peak_signal_to_noise, scale_latents, train_autoencoder, train_decoder
 from .train_diffusion import train_diffusion
 from .train_judge import train_judge
-from .train_metrics import train_classifier, train_clip, train_perceptual
+from .train_metrics import captions_right, train_classifier, train_clip, train_perceptual
 from .train_text import TextAndPicture, train_text
 from .trainer import Stage, join_processes, read_checkpoint
 from .training_data import Settings, shared
@@ -190,9 +190,9 @@ def make_pipeline(run: Run) -> None:
 
 def make_clip(run: Run) -> None:
     model, report = train_clip(run.settings, run.work, run.device, run.finish)
-    models.save_clip(model.cpu(), run.out / "clip")
-    _write_card(run.out / "clip", "CLIP and captions", "an open_clip CoCa that embeds texts and pictures and captions "
-                "pictures", model, {"clip": (run.settings.clip, report)})  # fmt: skip
+    models.save_clip(model.cpu(), out := run.out / "clip")
+    _write_card(out, "CLIP and captions", "an open_clip CoCa: embeds texts and pictures, captions pictures", model,
+                {"clip": (run.settings.clip, report | captions_right(out))})  # fmt: skip
 
 
 def make_perceptual(run: Run) -> None:

@@ -9,10 +9,11 @@ import torch
 from open_clip.coca_model import CoCa
 from torch.nn import functional as F
 
-from bfkit.models.clip import retrieval
+from bfkit.models.clip import load_clip, retrieval
 from bfkit.models.perceptual import PerceptualEmbedder
 
 from . import models, world
+from .captions import told_right
 from .scene import COLORS, SHAPE_NAMES
 from .trainer import fit
 from .training_data import HELD_OUT_SEED, Settings, fresh_scenes, spoil
@@ -48,6 +49,15 @@ def train_clip(settings: Settings, work: Path, device: torch.device, finish: boo
             model.encode_image(images), model.encode_text(tokens([scene.caption for scene in scenes]))
         )
     return model, report
+
+
+def captions_right(folder: Path, count: int = 500) -> dict[str, float]:
+    """Of the captions that a saved CLIP writes of drawn pictures, the shares that name right what they name."""
+    scenes = world.sample_scenes(count, HELD_OUT_SEED)
+    said = load_clip(folder).caption(world.draw(scenes))
+    told = [told_right(caption, scene) for caption, scene in zip(said, scenes, strict=True)]
+    right = {part: [one[part] for one in told if part in one] for part in ("ground", "colors", "shapes")}
+    return {f"held_out_captions_{part}_right": sum(own) / max(1, len(own)) for part, own in right.items()}
 
 
 def _edited(scene: world.Scene, where: int | None, rng: random.Random) -> world.Scene:
