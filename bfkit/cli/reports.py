@@ -4,6 +4,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bfkit.files import check_target
 from bfkit.profiles import Profile, get_profile
@@ -20,6 +21,11 @@ from .options import (
     part,
     show,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bfkit.evaluation.pieces import Pieces
 
 
 def compare(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -67,40 +73,49 @@ def compare(profile: Profile, arguments: argparse.Namespace) -> None:
         print(f"one table: {arguments.table}")
 
 
+def _in_pieces(profile: Profile, arguments: argparse.Namespace, pieces: "Pieces") -> "pl.DataFrame | None":
+    """Make and write a table in pieces; None, and a word on it, while those of other parts are missing."""
+    from bfkit.evaluation.pieces import in_pieces
+    from bfkit.files import write_file
+    from bfkit.provenance import model_digest, table_digest
+
+    decides = [table_digest(profile.scores), model_digest(profile.clip), repr(profile.predictor)]
+    rows = in_pieces(pieces, arguments.out, decides, arguments.part)
+    if rows is None:
+        print(f"part {arguments.part[0]} of {arguments.part[1]} is made: {arguments.out} is written with the last part")
+        return None
+    write_file(arguments.out, rows.write_csv(float_precision=5).encode())
+    print(f"written: {arguments.out}")
+    return rows
+
+
 def networks(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train every network of Table 1 on a score table, and write its errors on held-out prompts."""
     from bfkit.dataset.table import read_scores
-    from bfkit.evaluation.table1 import measure
-    from bfkit.files import write_file
+    from bfkit.evaluation import table1
 
     check_target(arguments.out, "file")
     device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
-    write_file(arguments.out, measure(profile, read_scores(profile.scores), device=device).write_csv().encode())
-    print(f"written: {arguments.out}")
+    _in_pieces(profile, arguments, table1.networks(profile, read_scores(profile.scores), device=device))
 
 
 def learning_curve(profile: Profile, arguments: argparse.Namespace) -> None:
     """Train the predictor on ever more prompts of a score table, and write its errors on held-out ones."""
-    from bfkit.evaluation.learning_curve import measure
-    from bfkit.files import write_file
+    from bfkit.evaluation.learning_curve import trainings
 
     check_target(arguments.out, "file")
     device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
-    write_file(arguments.out, measure(profile, device=device).write_csv(float_precision=5).encode())
-    print(f"written: {arguments.out}")
+    _in_pieces(profile, arguments, trainings(profile, device=device))
 
 
 def recipes(profile: Profile, arguments: argparse.Namespace) -> None:
     """Try data sets that cost the same: many prompts or many seeds, all step counts or few."""
-    from bfkit.evaluation.recipes import measure, summary
-    from bfkit.files import write_file
+    from bfkit.evaluation.recipes import summary, trainings
 
     check_target(arguments.out, "file")
     device, profile = chosen_device(arguments), get_profile(profile.source, scores=arguments.scores)
-    errors = measure(profile, device=device)
-    write_file(arguments.out, errors.write_csv(float_precision=5).encode())
-    show(summary(errors))
-    print(f"written: {arguments.out}")
+    if (errors := _in_pieces(profile, arguments, trainings(profile, device=device))) is not None:
+        show(summary(errors))
 
 
 def knowing(profile: Profile, arguments: argparse.Namespace) -> None:
@@ -190,6 +205,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         command.add_argument("--scores", help="score table or folder of shards (default: the profile's)")
         command.add_argument("--out", type=Path, required=True, help="the CSV to write")
         add_device(command)
+        if name != "knowing":
+            command.add_argument("--part", type=part, default=(1, 1), metavar="I/N",
+                                 help="only the I-th of N parts; the last to be finished writes the CSV")  # fmt: skip
     command = add_command(commands, "bench", bench)
     add_device(command)
     command.add_argument("--gpu", action="store_true", help="what pays on a GPU, one change at a time: ten minutes")

@@ -1,11 +1,12 @@
 """How the predictor's error falls with the number of prompts it learns from, measured on the miniature.
 
-``measure`` trains it on ever larger parts of a score table; its errors are shipped as ``mini/learning_curve.csv``. The
+``trainings`` train it on ever larger parts of a score table; their errors are shipped as ``learning_curve.csv``. The
 curve a + b * n ** -c through them says what to expect of more prompts. It is the miniature's: other models' errors may
 lie elsewhere, and fall otherwise.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -19,22 +20,25 @@ from bfkit.predictor.model import absolute_error, fit_predictors
 from bfkit.predictor.rules import steps_by_plateau
 from bfkit.profiles import PROFILES, TABLES, Profile
 
+from .pieces import Pieces
+
 CURVE = TABLES / "learning_curve.csv"
 SIZES = (68, 137, 273, 547)  # training prompts; the last are all that the miniature's split leaves
 PARTS = 3  # disjoint sets of training prompts of each size, as far as there are enough
 EXPONENTS = np.linspace(0.05, 2, 79)
 
 
-def measure(
+def trainings(
     profile: Profile = PROFILES["mini"],
     sizes: Sequence[int] = SIZES,
     seed: int = 0,
     device: torch.device | str | None = None,
-) -> pl.DataFrame:
+) -> Pieces:
     """Train on ever more prompts, test on the same held-out ones.
 
     Rows of ``metric, prompts, part, prompt_id, error, steps``: a held-out prompt's mean absolute error, and its t*.
-    Several minutes on two cores; ``bfkit learning-curve`` makes the shipped file again.
+    Several minutes on two cores; ``bfkit learning-curve`` makes the shipped file again. Raises ValueError for a table
+    of too few prompts.
     """
     training, held_out = split_by_prompt(read_scores(profile.scores))
     clip = load_clip(profile.clip, device)
@@ -42,27 +46,27 @@ def measure(
     test_texts, measured = dense_curves(held_out)
     rows, test_rows = clip.embed_texts(texts), clip.embed_texts(test_texts)
     ids = held_out["prompt_id"].unique().sort()
-    order, frames = np.random.default_rng(seed).permutation(len(texts)), []
-    for size in sizes:
-        for part in range(min(PARTS, len(order) // size)):
-            chosen = np.sort(order[part * size : (part + 1) * size])
-            own = {name: values[chosen] for name, values in curves.items()}
-            fitted = fit_predictors(rows[chosen], own, profile.predictor, seed)
-            predicted = fitted(test_rows)
-            steps = steps_by_plateau(predicted)
-            for name, errors in absolute_error(predicted, measured).items():
-                keys = {"metric": name, "prompts": size, "part": part}
-                tested = pl.DataFrame({"prompt_id": ids, "error": errors, "steps": steps})
-                frames.append(tested.with_columns(**_literals(keys)))
-    if not frames:
+    order = np.random.default_rng(seed).permutation(len(texts))
+    if len(order) < min(sizes):
         raise ValueError(
             f"{len(texts)} prompts to learn from are fewer than {min(sizes)}, with which the curve begins: measure more"
         )
-    return pl.concat(frames).select("metric", "prompts", "part", "prompt_id", "error", "steps")
 
+    def errors(size: int, part: int) -> pl.DataFrame:
+        chosen = np.sort(order[part * size : (part + 1) * size])
+        own = {name: values[chosen] for name, values in curves.items()}
+        predicted = fit_predictors(rows[chosen], own, profile.predictor, seed)(test_rows)
+        steps = steps_by_plateau(predicted)
+        frames = [
+            pl.DataFrame({"prompt_id": ids, "error": errors, "steps": steps}).with_columns(
+                metric=pl.lit(name), prompts=pl.lit(size), part=pl.lit(part)
+            )
+            for name, errors in absolute_error(predicted, measured).items()
+        ]
+        return pl.concat(frames).select("metric", "prompts", "part", "prompt_id", "error", "steps")
 
-def _literals(values: dict) -> dict[str, pl.Expr]:
-    return {name: pl.lit(value) for name, value in values.items()}
+    kinds = [(size, part) for size in sizes for part in range(min(PARTS, len(order) // size))]
+    return {f"{size} prompts, part {part + 1}": partial(errors, size, part) for size, part in kinds}
 
 
 def fit_power(sizes: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -88,7 +92,7 @@ def expect(
 ) -> pl.DataFrame:
     """The error to expect after learning from that many prompts: rows of ``metric, prompts, error, low, high``.
 
-    ``errors`` is what ``measure`` returns (default: the shipped ones). The interval is the fit's: held-out prompts and
+    ``errors`` is what ``trainings`` make (default: the shipped ones). The interval is the fit's: held-out prompts and
     training sets are drawn anew with replacement, and the curve is fitted to each draw.
     """
     errors = pl.read_csv(CURVE) if errors is None else errors

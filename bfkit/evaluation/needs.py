@@ -22,7 +22,7 @@ def _relative(errors: pl.DataFrame, base: pl.DataFrame) -> np.ndarray:
 
 
 def by_prompts(errors: pl.DataFrame) -> pl.DataFrame:
-    """``learning_curve.measure``'s errors against those of the most prompts: ``prompts, value, low, high``."""
+    """The errors of ``learning_curve.trainings`` against those of the most prompts: ``prompts, value, low, high``."""
     sizes = errors["prompts"].unique().sort().to_list()
     most = errors.filter(prompts=sizes[-1])
     best = _relative(most, most)
@@ -31,7 +31,7 @@ def by_prompts(errors: pl.DataFrame) -> pl.DataFrame:
 
 
 def by_recipe(errors: pl.DataFrame) -> pl.DataFrame:
-    """``recipes.measure``'s errors against the first recipe's, which costs the same: ``recipe, value, low, high``."""
+    """Errors of ``recipes.trainings`` against the first recipe's, which costs the same: ``recipe, value, low, high``."""
     keys = ["prompts", "seeds", "step_counts", "chosen"]
     recipes = errors.select(keys).unique(maintain_order=True)
     first = errors.join(recipes.head(1), on=keys)

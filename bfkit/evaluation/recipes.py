@@ -1,11 +1,12 @@
 """How to spend a budget of evaluations on a data set: many prompts or seeds, all step counts or a few, alike or not.
 
-``measure`` trains the predictor on data sets that cost equally much and are made otherwise, taken from a score table;
+``trainings`` train the predictor on data sets that cost equally much and are made otherwise, taken from a score table;
 the miniature's are shipped as ``mini/tables/recipes.csv``. ``best`` of them is what ``bfkit quickstart`` follows.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ from bfkit.dataset.table import read_scores, split_by_prompt
 from bfkit.models.clip import load_clip
 from bfkit.predictor.model import absolute_error, fit_predictors
 from bfkit.profiles import PROFILES, TABLES, Profile
+
+from .pieces import Pieces
 
 FILE = TABLES / "recipes.csv"
 FEW = (1, 3, 5, 9, 17, 33, 129)  # step counts that lie evenly in their logarithm, of those that the paper draws
@@ -47,13 +50,13 @@ RECIPES = (
 )
 
 
-def measure(
+def trainings(
     profile: Profile = PROFILES["mini"],
     prompts: int = PROMPTS,
     recipes: Sequence[Recipe] = RECIPES,
     seed: int = 0,
     device: torch.device | str | None = None,
-) -> pl.DataFrame:
+) -> Pieces:
     """The errors of predictors whose data sets cost what the first recipe's cost with that many prompts.
 
     Rows of ``seeds, step_counts, chosen, prompts, evaluations, metric, prompt_id, error``: each held-out prompt's mean
@@ -66,26 +69,31 @@ def measure(
     test_rows, test_ids = clip.embed_texts(test_texts), held_out["prompt_id"].unique().sort()
     by_id = training.select("prompt_id", "prompt").unique().sort("prompt_id")
     ids, everything = by_id["prompt_id"].to_numpy(), clip.embed_texts(by_id["prompt"].to_list())
-    order, frames, budget = np.random.default_rng(seed).permutation(len(ids)), [], prompts * recipes[0].evaluations
-    for recipe in recipes:
-        count = budget // recipe.evaluations
-        if count > len(order):
-            continue
-        rows = np.sort(_diverse(everything, order, count, recipe.chosen))
-        own = _measured_so(training, recipe).filter(pl.col("prompt_id").is_in(ids[rows].tolist()))
-        fitted = fit_predictors(everything[rows], dense_curves(own)[1], profile.predictor, seed)
-        for name, errors in absolute_error(fitted(test_rows), measured).items():
-            counts = " ".join(map(str, recipe.step_counts))
-            keys = {"seeds": recipe.seeds, "step_counts": counts, "chosen": recipe.chosen, "prompts": count,
-                    "evaluations": count * recipe.evaluations, "metric": name}  # fmt: skip
-            tested = pl.DataFrame({"prompt_id": test_ids, "error": errors})
-            frames.append(tested.select(**{key: pl.lit(value) for key, value in keys.items()}, prompt_id="prompt_id",
-                                        error="error"))  # fmt: skip
-    if not frames:
+    order, budget = np.random.default_rng(seed).permutation(len(ids)), prompts * recipes[0].evaluations
+    tried = [recipe for recipe in recipes if budget // recipe.evaluations <= len(order)]
+    if not tried:
         raise ValueError(
             f"{len(order)} prompts are fewer than any recipe asks for: measure more, or name a table that has them"
         )
-    return pl.concat(frames)
+    made_so = [_measured_so(training, recipe) for recipe in tried]
+
+    def errors(recipe: Recipe, measured_so: pl.DataFrame) -> pl.DataFrame:
+        count = budget // recipe.evaluations
+        rows = np.sort(_diverse(everything, order, count, recipe.chosen))
+        own = measured_so.filter(pl.col("prompt_id").is_in(ids[rows].tolist()))
+        fitted = fit_predictors(everything[rows], dense_curves(own)[1], profile.predictor, seed)
+        counts = " ".join(map(str, recipe.step_counts))
+        keys = {"seeds": recipe.seeds, "step_counts": counts, "chosen": recipe.chosen, "prompts": count,
+                "evaluations": count * recipe.evaluations}  # fmt: skip
+        frames = [
+            pl.DataFrame({"prompt_id": test_ids, "error": errors}).select(
+                *(pl.lit(value).alias(key) for key, value in keys.items()), pl.lit(name).alias("metric"), "prompt_id",
+                "error")
+            for name, errors in absolute_error(fitted(test_rows), measured).items()
+        ]  # fmt: skip
+        return pl.concat(frames)
+
+    return {str(recipe): partial(errors, recipe, own) for recipe, own in zip(tried, made_so, strict=True)}
 
 
 def _measured_so(frame: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
@@ -117,7 +125,7 @@ def _diverse(embeddings: torch.Tensor, order: np.ndarray, count: int, chosen: Ch
 
 
 def read_recipes(path: Path = FILE) -> pl.DataFrame:
-    """The shipped errors, as ``measure`` returns them; a file of before had all its prompts at random."""
+    """The shipped errors, as ``trainings`` make them; a file of before had all its prompts at random."""
     errors = pl.read_csv(path)
     return errors if "chosen" in errors.columns else errors.with_columns(chosen=pl.lit("at random"))
 
@@ -125,7 +133,7 @@ def read_recipes(path: Path = FILE) -> pl.DataFrame:
 def summary(errors: pl.DataFrame | None = None) -> pl.DataFrame:
     """What each recipe costs and how it errs, the best first: a row a recipe, a column a metric.
 
-    ``relative`` is its error against the first recipe's, the mean over metrics. ``errors`` is what ``measure`` returns
+    ``relative`` is its error against the first recipe's, the mean over metrics. ``errors`` is what ``trainings`` make
     (default: the shipped ones).
     """
     errors = read_recipes() if errors is None else errors

@@ -1,8 +1,9 @@
 """Table 1: the paper's network beside its ablations and beside what an engineer would try first, all trained alike."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from bfkit.predictor.networks import NETWORKS
 from bfkit.profiles import PredictorSettings, Profile
 from bfkit.stats import interval, mean
 
+from .pieces import Pieces
+
 SIZES = (16, 32, 64, 128, 256, 512)  # hidden features of the LSTM that are tried beside the profile's own
 SIZE = re.compile(r"BiLSTM, (\d+) hidden")
 ERROR_COLUMNS = ("model", "metric", "prompt_id", "error")
@@ -29,53 +32,51 @@ PUBLISHED = {  # the paper's table says "without t-encoding", its text "without 
 }
 
 
-def measure(
+def networks(
     profile: Profile,
     table: pl.DataFrame,
     seed: int = 0,
     device: torch.device | str | None = None,
     sizes: Sequence[int] = SIZES,
-) -> pl.DataFrame:
-    """Train every network on a score table's training prompts: rows of ``model, metric, prompt_id, error``, held out.
+) -> Pieces:
+    """Every network, trained on a score table's training prompts: ``model, metric, prompt_id, error`` of those held out.
 
-    All with the profile's settings; the first two with the paper's own sizes and nothing that it does not name, and the
-    first with other ``sizes`` of its LSTM. ``bfkit networks`` makes the shipped file again: two hours on two cores,
-    most of them the paper's sizes.
+    All with the profile's settings; then two with the paper's own sizes and nothing that it does not name, and the
+    first with other ``sizes`` of its LSTM. ``bfkit networks`` makes the shipped file again, in hours: most of them go
+    into the paper's sizes.
     """
     training, held_out = split_by_prompt(table)
     clip = load_clip(profile.clip, device)
     texts, curves = dense_curves(training)
     test_texts, measured = dense_curves(held_out)
     rows, test_rows = clip.embed_texts(texts), clip.embed_texts(test_texts)
-    found = {}
-    for name in NETWORKS:
-        print(name, flush=True)
-        found[name] = fit_predictors(rows, curves, replace(profile.predictor, network=name), seed)(test_rows)
-    plain = PredictorSettings(plain=True, grid=tuple(range(1, profile.target_steps + 1)))
-    for name in ("BiLSTM", "BiLSTM w/o step encoding"):
-        print(f"{name}, {PLAIN}", flush=True)
-        found[f"{name}, {PLAIN}"] = fit_predictors(rows, curves, replace(plain, network=name), seed)(test_rows)
-    for hidden in sizes:
-        if hidden == profile.predictor.hidden:
-            continue
-        print(f"BiLSTM, {hidden} hidden", flush=True)
-        settings = replace(profile.predictor, hidden=hidden)
-        found[f"BiLSTM, {hidden} hidden"] = fit_predictors(rows, curves, settings, seed)(test_rows)
-    found["nearest prompt"] = nearest_curve(rows, curves, test_rows)
-    found["mean curve"] = mean_curve(curves, len(test_texts))
     ids = held_out["prompt_id"].unique().sort()
-    frames = [
-        pl.DataFrame({"prompt_id": ids, "error": errors}).select(
-            pl.lit(name).alias("model"), pl.lit(metric).alias("metric"), "prompt_id", "error"
-        )
-        for name, predicted in found.items()
-        for metric, errors in absolute_error(predicted, measured).items()
-    ]
-    return pl.concat(frames)
+
+    def errors(name: str, predict: Callable[[], dict[str, np.ndarray]]) -> pl.DataFrame:
+        frames = [
+            pl.DataFrame({"prompt_id": ids, "error": error}).select(model=pl.lit(name), metric=pl.lit(metric),
+                                                                    prompt_id="prompt_id", error="error")
+            for metric, error in absolute_error(predict(), measured).items()
+        ]  # fmt: skip
+        return pl.concat(frames)
+
+    def trained(settings: PredictorSettings) -> Callable[[], dict[str, np.ndarray]]:
+        return lambda: fit_predictors(rows, curves, settings, seed)(test_rows)
+
+    plain = PredictorSettings(plain=True, grid=tuple(range(1, profile.target_steps + 1)))
+    tried = {name: trained(replace(profile.predictor, network=name)) for name in NETWORKS}
+    for name in ("BiLSTM", "BiLSTM w/o step encoding"):
+        tried[f"{name}, {PLAIN}"] = trained(replace(plain, network=name))
+    for hidden in sizes:
+        if hidden != profile.predictor.hidden:
+            tried[f"BiLSTM, {hidden} hidden"] = trained(replace(profile.predictor, hidden=hidden))
+    tried["nearest prompt"] = lambda: nearest_curve(rows, curves, test_rows)
+    tried["mean curve"] = lambda: mean_curve(curves, len(test_texts))
+    return {name: partial(errors, name, predict) for name, predict in tried.items()}
 
 
 def read(path: str | Path) -> pl.DataFrame:
-    """Errors as ``measure`` returns them, from the file that ``bfkit networks`` wrote."""
+    """Errors as ``networks`` makes them, from the file that ``bfkit networks`` wrote."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no errors of networks at {path}: make them with `bfkit networks --out {path}`")
     try:

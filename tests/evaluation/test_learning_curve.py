@@ -10,6 +10,7 @@ from bfkit import paper
 from bfkit.dataset.table import read_scores
 from bfkit.evaluation import learning_curve
 from bfkit.evaluation.learning_curve import expect, fit_power
+from bfkit.evaluation.pieces import together
 from bfkit.profiles import PROFILES
 
 SIZES = np.array([68, 137, 273, 547])
@@ -77,7 +78,7 @@ def test_the_interval_widens_with_noise_and_with_the_distance_from_what_was_meas
 @pytest.mark.slow
 def test_a_measured_curve_has_every_held_out_prompt_at_every_size():
     settings = replace(PROFILES["mini"].predictor, epochs=dict.fromkeys(paper.METRICS, 1))
-    rows = learning_curve.measure(replace(PROFILES["mini"], predictor=settings), sizes=(150, 400))
+    rows = together(learning_curve.trainings(replace(PROFILES["mini"], predictor=settings), sizes=(150, 400)))
     assert rows.group_by("prompts", "part").len().sort("prompts", "part").rows() == [
         (150, 0, 183), (150, 1, 183), (150, 2, 183), (400, 0, 183),
     ]  # fmt: skip

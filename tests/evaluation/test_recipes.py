@@ -11,6 +11,7 @@ from bfkit import cli, paper
 from bfkit.dataset import estimate
 from bfkit.dataset.table import read_scores, write_table
 from bfkit.evaluation import learning_curve, quickstart, recipes
+from bfkit.evaluation.pieces import together
 from bfkit.evaluation.recipes import FEW, RECIPES, Recipe
 from bfkit.predictor.advisor import StepAdvisor
 from bfkit.profiles import PROFILES
@@ -51,7 +52,7 @@ def test_errors_are_those_of_the_held_out_prompts_at_equal_cost(tmp_path):
     settings = replace(PROFILES["mini"].predictor, hidden=8, mlp=8, epochs=dict.fromkeys(paper.METRICS, 1))
     profile = replace(PROFILES["mini"], scores=str(tmp_path / "few.parquet"), predictor=settings)
     tried = (Recipe(4, paper.STEP_COUNTS), Recipe(2, paper.STEP_COUNTS), Recipe(1, (1, 129)))
-    rows = recipes.measure(profile, prompts=15, recipes=tried)
+    rows = together(recipes.trainings(profile, prompts=15, recipes=tried))
     assert rows.select("seeds", "prompts").unique().sort("seeds").rows() == [(2, 30), (4, 15)], "160 are not there"
     assert len(rows) == 2 * 3 * 4
     found = recipes.summary(rows)
@@ -60,13 +61,13 @@ def test_errors_are_those_of_the_held_out_prompts_at_equal_cost(tmp_path):
     alike = rows.filter(seeds=2).with_columns(chosen=pl.lit("alike"), error=pl.lit(0.0))
     assert recipes.best(pl.concat([rows, alike])) == recipes.best(rows), "nobody's own prompts are so"
     with pytest.raises(ValueError, match="36 prompts are fewer than any recipe asks for"):
-        recipes.measure(profile, prompts=37, recipes=tried)
+        recipes.trainings(profile, prompts=37, recipes=tried)
 
 
 def test_too_few_prompts_for_a_learning_curve_are_told(tmp_path):
     write_table(read_scores(PROFILES["mini"].scores).filter(pl.col("prompt_id") < 12), tmp_path / "few.parquet", {})
-    with pytest.raises(ValueError, match="11 prompts to learn from are fewer than 68"):
-        learning_curve.measure(replace(PROFILES["mini"], scores=str(tmp_path / "few.parquet")))
+    with pytest.raises(ValueError, match="10 prompts to learn from are fewer than 68"):
+        learning_curve.trainings(replace(PROFILES["mini"], scores=str(tmp_path / "few.parquet")))
 
 
 @pytest.fixture

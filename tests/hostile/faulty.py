@@ -60,8 +60,8 @@ def make_small(command: str) -> None:
         mini = PROFILES["mini"]
         epochs = dict.fromkeys(mini.predictor.epochs, 1)
         PROFILES["mini"] = replace(mini, predictor=replace(mini.predictor, epochs=epochs))
-        learning_curve.measure.__defaults__ = (PROFILES["mini"], (3, 6), 0, None)
-        recipes.measure.__defaults__ = (PROFILES["mini"], 3, recipes.RECIPES[:2], 0, None)
+        learning_curve.trainings.__defaults__ = (PROFILES["mini"], (3, 6), 0, None)
+        recipes.trainings.__defaults__ = (PROFILES["mini"], 3, recipes.RECIPES[:2], 0, None)
 
 
 sys.addaudithook(watch)
