@@ -31,7 +31,7 @@ def by_prompts(errors: pl.DataFrame) -> pl.DataFrame:
 
 
 def by_recipe(errors: pl.DataFrame) -> pl.DataFrame:
-    """Errors of ``recipes.trainings`` against the first recipe's, which costs the same: ``recipe, value, low, high``."""
+    """Errors by ``recipes.trainings`` beside the first recipe's, which costs the same: ``recipe, value, low, high``."""
     keys = ["prompts", "seeds", "step_counts", "chosen"]
     recipes = errors.select(keys).unique(maintain_order=True)
     first = errors.join(recipes.head(1), on=keys)

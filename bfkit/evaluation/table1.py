@@ -39,7 +39,7 @@ def networks(
     device: torch.device | str | None = None,
     sizes: Sequence[int] = SIZES,
 ) -> Pieces:
-    """Every network, trained on a score table's training prompts: ``model, metric, prompt_id, error`` of those held out.
+    """Every network trained on a table's training prompts: ``model, metric, prompt_id, error`` of those held out.
 
     All with the profile's settings; then two with the paper's own sizes and nothing that it does not name, and the
     first with other ``sizes`` of its LSTM. ``bfkit networks`` makes the shipped file again, in hours: most of them go
