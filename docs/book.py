@@ -15,7 +15,7 @@ from sphinx.cmd.build import build_main
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))  # its neighbours
-from lessons import lesson_page, lessons_page  # noqa: E402
+from lesson_pages import lesson_page, lessons_page  # noqa: E402
 from reference import write_reference  # noqa: E402
 
 from bfkit.provenance import digest  # noqa: E402

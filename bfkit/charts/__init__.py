@@ -4,6 +4,7 @@ from bfkit.extras import extra
 
 with extra("notebooks"):
     from .beyond import by_steps, dense, shares
+    from .chartbook import ChartBook, dealt, kept_on_map, priced
     from .choice import paraphrases, weight_surface
     from .efficiency import against_oracle, efficiency, relative_quality
     from .gallery import curve_names, pictured, score_curves
@@ -24,6 +25,7 @@ __all__ = [
     "MUTED",
     "RULE",
     "SERIES",
+    "ChartBook",
     "against_oracle",
     "agreement",
     "architecture",
@@ -31,17 +33,20 @@ __all__ = [
     "by_steps",
     "combinations",
     "curve_names",
+    "dealt",
     "dense",
     "efficiency",
     "errors",
     "errors_by_step",
     "histogram",
     "inception",
+    "kept_on_map",
     "mean_curves",
     "metric_subsets",
     "paraphrases",
     "pictured",
     "plateaus",
+    "priced",
     "relative_quality",
     "rules",
     "scatter",

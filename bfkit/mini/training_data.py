@@ -20,7 +20,7 @@ class Settings:
     autoencoder: Stage = Stage(steps=12_000, batch=16, rate=1e-3, average=0.995, cool=1_500)
     decoder: Stage = Stage(steps=12_000, batch=16, rate=1e-3, average=0.995, cool=2_000)
     text: Stage = Stage(steps=4_000, batch=128, rate=1e-3, decay=0.05, cool=300)
-    clip: Stage = Stage(steps=1_600, batch=128, rate=1e-3, decay=0.05, cool=500)
+    clip: Stage = Stage(steps=3_200, batch=128, rate=1e-3, decay=0.05, cool=600)
     perceptual: Stage = Stage(steps=3_000, batch=64, rate=1e-3, cool=1_000)
     classifier: Stage = Stage(steps=4_000, batch=64, rate=1e-3, cool=1_200)
     judge: Stage = Stage(steps=8_000, batch=64, rate=1.5e-3, average=0.995, cool=600)

@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 pytest.importorskip("sphinx", reason="needs pip install 'bfkit[book]'")
 
 import book
-import lessons
+import lesson_pages
 import slides
 from accessible import to_mathml
 from sphinx.errors import ExtensionError
@@ -68,7 +68,7 @@ NOTED = {
 
 def test_a_figure_is_the_reports_own_with_its_caption_and_alternative_text():
     page = lesson(code('report.figure("fig03", chart, "...")', **{"image/svg+xml": "<svg/>"}))
-    lessons.lesson_page(page, "06_plateau", NOTED)
+    lesson_pages.lesson_page(page, "06_plateau", NOTED)
     made = BeautifulSoup(page.cells[1].outputs[0].data["text/html"], "html.parser")
     assert made.img["src"] == "../figures/fig03.svg" and made.img["alt"] == "Three <b>"
     assert made.source["srcset"] == "../figures/fig03-narrow.svg"
@@ -80,7 +80,7 @@ def test_other_outputs_get_an_alternative_text_or_a_frame_to_scroll_in():
     page = lesson(
         code("chart", **{"image/svg+xml": svg}), code("frame", **{"text/html": "<style>b</style><table></table>"})
     )
-    lessons.lesson_page(page, "06_plateau", NOTED)
+    lesson_pages.lesson_page(page, "06_plateau", NOTED)
     assert page.cells[1].metadata["mystnb"]["image"]["alt"] == "Half & half"
     table = page.cells[2].outputs[0].data["text/html"]
     assert "<style>" not in table and 'tabindex="0"' in table and "<table>" in table
@@ -89,14 +89,14 @@ def test_other_outputs_get_an_alternative_text_or_a_frame_to_scroll_in():
 def test_a_page_lacks_what_papermill_added_folds_solutions_and_says_where_it_stopped():
     page = lesson(code("out = '/home/somebody'", "injected-parameters"), code("answer = 42", "solution"))
     noted = {**NOTED, "runs": {"06_plateau": {"failure": "cell 3: ValueError: no"}}}
-    lessons.lesson_page(page, "06_plateau", noted)
+    lesson_pages.lesson_page(page, "06_plateau", noted)
     assert "somebody" not in nbformat.writes(page)
     assert "hide-cell" in page.cells[-1].metadata["tags"]
     assert "stopped in cell 3: ValueError: no" in page.cells[1].source
 
 
 def test_the_list_of_lessons_is_read_off_the_lessons():
-    said = lessons.lessons_page({"06_plateau": lessons.lesson_page(lesson(), "06_plateau", NOTED)})
+    said = lesson_pages.lessons_page({"06_plateau": lesson_pages.lesson_page(lesson(), "06_plateau", NOTED)})
     assert "[06 · Where to stop](06_plateau.ipynb), 20 minutes, after [04 scores](04_scores.ipynb)" in said
     assert "After it you can read Eq. 7 off a curve with a ruler; choose weights." in said
 
