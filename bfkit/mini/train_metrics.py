@@ -110,7 +110,7 @@ def triplets(
         more.append(len(where[first:last]))
     references, nearer, further = (_drawn(group, device) for group in (scenes, near, far))
     worn = further
-    for _ in range(3):
+    for _ in range(6):
         worn = spoil(worn, generator, least=0.5)
     further = torch.where((torch.tensor(more, device=device) > 0).view(-1, 1, 1, 1), further, worn)
     nearer, further = (spoil(_jogged(images, generator), generator) for images in (nearer, further))
