@@ -21,7 +21,7 @@ class Settings:
     decoder: Stage = Stage(steps=12_000, batch=16, rate=1e-3, average=0.995, cool=2_000)
     text: Stage = Stage(steps=4_000, batch=128, rate=1e-3, decay=0.05, cool=300)
     clip: Stage = Stage(steps=3_200, batch=128, rate=1e-3, decay=0.05, cool=600)
-    perceptual: Stage = Stage(steps=4_000, batch=64, rate=1e-3, cool=700)
+    perceptual: Stage = Stage(steps=5_000, batch=64, rate=1e-3, cool=800)
     classifier: Stage = Stage(steps=4_000, batch=64, rate=1e-3, cool=1_200)
     judge: Stage = Stage(steps=8_000, batch=64, rate=1.5e-3, average=0.995, cool=600)
     diffusion: Stage = Stage(steps=60_000, batch=64, rate=6e-4, average=0.999, warm=300, cool=3_000)
